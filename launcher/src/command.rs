@@ -1,0 +1,111 @@
+//! Finding the command before anything starts.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use px_runtime::failure::{Message, NOT_EXECUTABLE, NOT_FOUND};
+use px_runtime::job::Command;
+
+use crate::Refusal;
+
+/// Searched when there is no PATH.
+const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Finds the file that `words[0]` names and puts the whole command together.
+///
+/// # Errors
+/// 127 when there is no such command, 126 when it cannot be executed.
+pub fn resolve(words: &[OsString]) -> Result<Command, Refusal> {
+    let name = words.first().map(OsString::as_os_str).unwrap_or_default();
+    let path = find(name)?;
+    let text = |words: &mut dyn Iterator<Item = Vec<u8>>| {
+        words
+            .map(|word| CString::new(word).map_err(|_| Message::new("the command has a NUL byte")))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let argv = text(&mut words.iter().map(|word| word.as_bytes().to_vec()))?;
+    // What tells a copy its place is ours to say, also inside another job's copy.
+    let ours = |key: &OsStr| key.as_bytes().starts_with(b"PX_");
+    let environment =
+        text(&mut std::env::vars_os().filter(|(key, _)| !ours(key)).map(|(key, value)| {
+            let mut pair = key.into_vec();
+            pair.push(b'=');
+            pair.extend(value.into_vec());
+            pair
+        }))?;
+    let path = text(&mut std::iter::once(path.into_os_string().into_vec()))?.remove(0);
+    Ok(Command { path, argv, environment, shown: shown(words) })
+}
+
+/// The command as messages show it: not longer than a line.
+fn shown(words: &[OsString]) -> String {
+    const LONGEST: usize = 60;
+    let text: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let text = text.join(" ");
+    if text.chars().count() <= LONGEST {
+        return text;
+    }
+    let head: String = text.chars().take(LONGEST - 3).collect();
+    format!("{head}...")
+}
+
+fn find(name: &OsStr) -> Result<PathBuf, Refusal> {
+    if name.is_empty() {
+        return Err(refusal("the command's name is empty".to_owned(), NOT_FOUND));
+    }
+    let name_shown = name.to_string_lossy();
+    if name.as_bytes().contains(&b'/') {
+        return match look(Path::new(name)) {
+            Found::File => Ok(PathBuf::from(name)),
+            Found::Unfit(why) => {
+                Err(refusal(format!("cannot execute `{name_shown}`: {why}"), NOT_EXECUTABLE))
+            }
+            Found::Nothing(why) => {
+                Err(refusal(format!("cannot find `{name_shown}`: {why}"), NOT_FOUND))
+            }
+        };
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into());
+    let mut unfit = None;
+    for directory in std::env::split_paths(&path) {
+        let directory =
+            if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
+        let candidate = directory.join(name);
+        match look(&candidate) {
+            Found::File => return Ok(candidate),
+            Found::Unfit(why) if why != "it is a directory" => unfit = Some((candidate, why)),
+            _ => {}
+        }
+    }
+    Err(match unfit {
+        Some((file, why)) => {
+            refusal(format!("cannot execute `{}`: {why}", file.display()), NOT_EXECUTABLE)
+        }
+        None => refusal(format!("cannot find the command `{name_shown}` in PATH"), NOT_FOUND),
+    })
+}
+
+enum Found {
+    File,
+    Unfit(String),
+    Nothing(String),
+}
+
+fn look(path: &Path) -> Found {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Found::Unfit("it is a directory".to_owned()),
+        Ok(_) => match rustix::fs::access(path, rustix::fs::Access::EXEC_OK) {
+            Ok(()) => Found::File,
+            Err(errno) => Found::Unfit(errno.to_string()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Found::Unfit(error.to_string())
+        }
+        Err(error) => Found::Nothing(error.to_string()),
+    }
+}
+
+fn refusal(text: String, status: u8) -> Refusal {
+    Refusal { message: Message::new(text), status }
+}

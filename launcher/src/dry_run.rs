@@ -1,0 +1,127 @@
+//! `--dry-run`: the plan in words, nothing started.
+
+use std::fmt::Write as _;
+
+use px_runtime::deal::Next;
+use px_runtime::failure::{Message, escape};
+use px_runtime::input::window::{Looking, Window};
+use px_runtime::job::{ChunkSize, Contract, Deal, Order, OutputName, Run};
+use px_runtime::records::Records;
+use px_runtime::root::setup::{Prepared, prepare};
+
+use crate::plan::Plan;
+
+/// What one rank will get.
+#[derive(Clone, Copy, Default)]
+struct Share {
+    chunks: u64,
+    bytes: u64,
+    first: Option<u64>,
+}
+
+/// Describes the plan: ranks, chunks, who gets what, and why.
+///
+/// # Errors
+/// What is wrong with the input.
+pub fn describe(plan: &Plan) -> Result<String, Message> {
+    let job = &plan.job;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<9} {}", escape(&value));
+    };
+    line("command", format!("{} ({})", job.command.shown, job.command.path.to_string_lossy()));
+    line("ranks", format!("{} on `{}`: {}", job.ranks, job.host, plan.ranks_reason));
+    line(
+        "records",
+        match job.records {
+            Records::Delimited(b'\n') => "lines".to_owned(),
+            Records::Delimited(byte) => format!("ended by byte {byte:#04x}"),
+            Records::Fixed(width) => format!("{width} bytes each"),
+        },
+    );
+    line(
+        "run",
+        match job.run {
+            Run::PerRank => "per-rank: one long-lived copy a rank".to_owned(),
+            Run::PerChunk => "per-chunk: a fresh copy for each chunk".to_owned(),
+        },
+    );
+    line(
+        "order",
+        match (job.order, job.contract) {
+            (Order::None, _) => "none: output as it comes, whole lines or chunks".to_owned(),
+            (Order::Input, Contract::Lines) => {
+                "input: by counting one output line a record".to_owned()
+            }
+            (Order::Input, Contract::None) => "input".to_owned(),
+            (Order::Rank, _) => "rank: rank 0's output first".to_owned(),
+        },
+    );
+    line(
+        "output",
+        match &job.output {
+            OutputName::Stdout => "standard output".to_owned(),
+            OutputName::Path(path) => format!("`{}`", path.display()),
+        },
+    );
+    line(
+        "chunks",
+        match job.chunk {
+            ChunkSize::Automatic => "of a size that fits the input".to_owned(),
+            ChunkSize::Bytes(bytes) => format!("of at least {bytes} bytes"),
+            ChunkSize::Records(count) => format!("of {count} records"),
+        },
+    );
+    let way = match job.deal {
+        Deal::RoundRobin => "round-robin: chunk i to rank i mod N",
+        Deal::Block => "block: one contiguous run a rank",
+        Deal::Dynamic => "dynamic: to whichever rank is free",
+    };
+    line("deal", way.to_owned());
+    let (prepared, _) = prepare(job).map_err(|error| error.message())?;
+    match prepared {
+        Prepared::Stream(_) => {
+            line("input", "a stream: how it is cut shows only as it comes".to_owned());
+        }
+        Prepared::Files(input, mut dealer) => {
+            let length = input.layout().length();
+            line("input", format!("{length} bytes in {} files", job.input.len()));
+            let mut window = Window::new(job.records);
+            let looking = &mut Looking { window: &mut window, input: &input };
+            let ranks = job.ranks.get() as usize;
+            let mut shares = vec![Share::default(); ranks];
+            let mut over = vec![false; ranks];
+            while over.iter().any(|over| !over) {
+                for rank in 0..ranks {
+                    let number = u32::try_from(rank).unwrap_or(0);
+                    let mut budget = u64::MAX;
+                    let next = dealer.next(number, looking, &mut budget);
+                    match next.map_err(|error| Message::new(error.to_string()))? {
+                        Next::Chunk(chunk) => {
+                            let share = &mut shares[rank];
+                            share.chunks += 1;
+                            share.bytes += chunk.len();
+                            share.first.get_or_insert(chunk.index);
+                        }
+                        _ => over[rank] = true,
+                    }
+                }
+            }
+            table(&mut text, job.deal, &shares);
+        }
+    }
+    Ok(text)
+}
+
+fn table(text: &mut String, deal: Deal, shares: &[Share]) {
+    if deal == Deal::Dynamic {
+        let chunks: u64 = shares.iter().map(|share| share.chunks).sum();
+        let _ = writeln!(text, "\n{chunks} chunks, each to whichever rank is free then");
+        return;
+    }
+    let _ = writeln!(text, "\n{:>6} {:>10} {:>10} {:>16}", "rank", "chunks", "first", "bytes");
+    for (rank, share) in shares.iter().enumerate() {
+        let first = share.first.map_or("-".to_owned(), |first| first.to_string());
+        let _ = writeln!(text, "{rank:>6} {:>10} {first:>10} {:>16}", share.chunks, share.bytes);
+    }
+}

@@ -1,0 +1,61 @@
+//! A line for each copy that has ended, in the columns of GNU parallel's `--joblog`.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use px_runtime::failure::{Message, escape};
+use px_runtime::job::Job;
+use px_runtime::message::ExitStatus;
+use px_runtime::root::CopyRecord;
+
+/// An open log.
+pub struct Joblog {
+    file: File,
+    name: String,
+    host: String,
+    command: String,
+}
+
+impl Joblog {
+    /// Makes the file, or empties it, and writes the line of column names.
+    ///
+    /// # Errors
+    /// That it cannot be written.
+    pub fn create(path: &Path, job: &Job) -> Result<Self, Message> {
+        let name = path.display().to_string();
+        let failed =
+            |error: std::io::Error| Message::new(format!("cannot write joblog `{name}`: {error}"));
+        let mut file = File::create(path).map_err(failed)?;
+        let columns = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
+        file.write_all(columns.as_bytes()).map_err(failed)?;
+        let words = job.command.argv.iter().map(|word| word.to_string_lossy());
+        let command = escape(&words.collect::<Vec<_>>().join(" "));
+        Ok(Joblog { file, name, host: escape(&job.host), command })
+    }
+
+    /// Appends a copy's line.
+    ///
+    /// # Errors
+    /// That it cannot be written.
+    pub fn note(&mut self, copy: &CopyRecord<'_>) -> Result<(), Message> {
+        let end = copy.end;
+        let (exit, signal) = match end.status {
+            ExitStatus::Exited(status) => (status, 0),
+            ExitStatus::Signaled(signal) => (0, signal),
+        };
+        let line = format!(
+            "{}\t{}\t{:.3}\t{:10.3}\t{}\t{}\t{exit}\t{signal}\t{}\n",
+            copy.chunk.unwrap_or(u64::from(copy.rank)) + 1,
+            self.host,
+            end.started,
+            end.ran,
+            end.given - end.unread,
+            end.printed,
+            self.command,
+        );
+        let written = self.file.write_all(line.as_bytes());
+        written
+            .map_err(|error| Message::new(format!("cannot write joblog `{}`: {error}", self.name)))
+    }
+}

@@ -1,0 +1,92 @@
+//! The command line of `pxrun`: from words to a validated plan, and the processes that carry it
+//! out.
+//!
+//! No byte of a chunk passes through here; that is the runtime's. A word is turned into meaning
+//! once:
+//!
+//! ```
+//! use pxrun::words::split;
+//! let words = ["-np", "2", "-k", "grep", "-np", "foo"].map(Into::into);
+//! let split = split(words).unwrap();
+//! assert_eq!(split.options, ["--np=2", "-k"]);
+//! assert_eq!(split.command, ["grep", "-np", "foo"]);
+//! ```
+
+mod command;
+mod dry_run;
+mod help;
+mod joblog;
+pub mod options;
+mod plan;
+mod progress;
+mod supervise;
+pub mod values;
+pub mod words;
+
+use std::process::ExitCode;
+
+use px_runtime::failure::{Message, OWN};
+use px_runtime::sys::fd::secure_standard_streams;
+
+/// An error that ends the run before it begins, with its exit status.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What to say.
+    pub message: Message,
+    /// What to end with.
+    pub status: u8,
+}
+
+impl From<Message> for Refusal {
+    fn from(message: Message) -> Self {
+        Refusal { message, status: OWN }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(refusal) => {
+            eprint!("{}", refusal.message.render("error"));
+            ExitCode::from(refusal.status)
+        }
+    }
+}
+
+fn run() -> Result<ExitCode, Refusal> {
+    secure_standard_streams()
+        .map_err(|source| Message::new(format!("cannot open `/dev/null`: {source}")))?;
+    if rustix::process::getuid() != rustix::process::geteuid()
+        || rustix::process::getgid() != rustix::process::getegid()
+    {
+        return Err(Message::new("pxrun must not be installed setuid or setgid").into());
+    }
+    let split = words::split(std::env::args_os().skip(1))?;
+    let options = options::parse(split)?;
+    let options = match options {
+        options::Asked::Job(options) => options,
+        options::Asked::Help => return print(help::TEXT),
+        options::Asked::Version => {
+            return print(concat!("pxrun ", env!("CARGO_PKG_VERSION"), "\n"));
+        }
+    };
+    let plan = plan::plan(*options)?;
+    if plan.dry_run {
+        return print(&dry_run::describe(&plan)?);
+    }
+    supervise::run(plan)
+}
+
+fn print(text: &str) -> Result<ExitCode, Refusal> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match written {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Ok(ExitCode::from(px_runtime::failure::CLOSED_OUTPUT))
+        }
+        Err(error) => Err(Message::new(format!("cannot write to standard output: {error}")).into()),
+    }
+}

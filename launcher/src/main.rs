@@ -1,0 +1,5 @@
+//! The `pxrun` command.
+
+fn main() -> std::process::ExitCode {
+    pxrun::main()
+}

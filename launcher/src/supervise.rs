@@ -1,0 +1,342 @@
+//! The three processes of a job, and what they say to each other.
+//!
+//! ```text
+//! pxrun          what the user sees: takes signals, ends with the job's status or signal
+//!   px-guardian  kills and reaps whatever is left when one of the others has ended
+//!     px-agent   does all the work and starts the copies
+//! ```
+//!
+//! Each of them notices the end of the others by the end of a pipe, so it does not matter which
+//! one is killed, nor how.
+
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use px_runtime::engine::{self, Order, Ties};
+use px_runtime::failure::{Message, OWN};
+use px_runtime::guardian;
+use px_runtime::root::{CopyRecord, Observer, Progress, Verbosity, Verdict};
+use px_runtime::sys::fd::pipe;
+use px_runtime::sys::process::{Fork, die_by, exit_now, fork, pidfd};
+use px_runtime::sys::signal::{Signals, ignore, is_ignored};
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use crate::joblog::Joblog;
+use crate::plan::Plan;
+use crate::{Refusal, progress};
+
+/// How often the bar is drawn.
+const BAR_EVERY: Duration = Duration::from_millis(250);
+/// On the report pipe: the job's verdict follows.
+const STATUS: u8 = b'E';
+/// On the report pipe: the signal that the job ends by follows.
+const SIGNAL: u8 = b'S';
+/// On the report pipe: processor time of one process follows, user and system, in microseconds.
+const CPU: u8 = b'U';
+
+/// What the user's signals mean.
+const SIGNALS: [(Signal, Order); 7] = [
+    (Signal::INT, Order::Stop(Signal::INT)),
+    (Signal::TERM, Order::Stop(Signal::TERM)),
+    (Signal::HUP, Order::Stop(Signal::HUP)),
+    (Signal::QUIT, Order::Kill),
+    (Signal::TSTP, Order::Pause),
+    (Signal::USR1, Order::Status),
+    (Signal::USR2, Order::Forward(Signal::USR2)),
+];
+
+struct Console {
+    joblog: Option<Joblog>,
+    verbosity: Verbosity,
+    bar: bool,
+}
+
+impl Observer for Console {
+    fn ended(&mut self, copy: &CopyRecord<'_>) -> Result<(), Message> {
+        self.joblog.as_mut().map_or(Ok(()), |log| log.note(copy))
+    }
+
+    fn bar(&mut self, now: &Progress) -> String {
+        let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr());
+        let columns = size.map_or(80, |size| usize::from(size.ws_col)).max(20);
+        progress::bar(now, columns)
+    }
+
+    fn bar_every(&self) -> Option<Duration> {
+        self.bar.then_some(BAR_EVERY)
+    }
+
+    fn verbosity(&self) -> Verbosity {
+        self.verbosity
+    }
+}
+
+fn system(step: &'static str) -> impl Fn(Errno) -> Message {
+    move |source| Message::new(format!("cannot {step}: {source}"))
+}
+
+/// Runs the plan in processes of its own and ends as it ended.
+///
+/// # Errors
+/// What kept it from beginning.
+pub fn run(plan: Plan) -> Result<ExitCode, Refusal> {
+    let joblog = plan.joblog.as_deref().map(|path| Joblog::create(path, &plan.job)).transpose()?;
+    if plan.verbosity > Verbosity::Quiet {
+        for note in &plan.notes {
+            eprint!("{}", Message::new(note).render("note"));
+        }
+    }
+    if plan.verbosity == Verbosity::Verbose {
+        let text = format!("{} ranks: {}", plan.job.ranks, plan.ranks_reason);
+        eprint!("{}", Message::new(text).render("note"));
+    }
+    let caught: Vec<Signal> =
+        SIGNALS.iter().map(|(signal, _)| *signal).filter(|&signal| !is_ignored(signal)).collect();
+    let signals = Signals::block(&caught).map_err(system("take signals"))?;
+    let make = || pipe().map_err(system("make a pipe"));
+    let (control_end, control) = make()?;
+    let (report, report_end) = make()?;
+    let (alive_end, alive) = make()?;
+    // Should the guardian itself be killed, its orphans come here.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(system("become subreaper"))?;
+    match fork().map_err(system("start the guardian"))? {
+        Fork::Child => {
+            drop((control, report, alive, signals));
+            let ends = Ends { control: control_end, report: report_end, alive: alive_end };
+            let console = Console { joblog, verbosity: plan.verbosity, bar: plan.bar };
+            become_guardian(plan, console, ends)
+        }
+        Fork::Parent(guardian) => {
+            drop((control_end, report_end, alive_end, joblog));
+            let verbose = plan.verbosity == Verbosity::Verbose;
+            Front { signals, control, report, _alive: alive, guardian, presses: 0 }.wait(verbose)
+        }
+    }
+}
+
+/// The pipes' ends that the process the user sees does not keep.
+struct Ends {
+    control: OwnedFd,
+    report: OwnedFd,
+    alive: OwnedFd,
+}
+
+fn become_guardian(plan: Plan, console: Console, ends: Ends) -> ! {
+    let _ = rustix::thread::set_name(c"px-guardian");
+    let failed = |step, errno| -> ! {
+        eprint!("{}", system(step)(errno).render("error"));
+        exit_now(i32::from(OWN))
+    };
+    if let Err(errno) = rustix::process::setsid() {
+        failed("start a session", errno);
+    }
+    if let Err(errno) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
+        failed("become subreaper", errno);
+    }
+    for signal in SIGNALS.iter().map(|(signal, _)| *signal) {
+        ignore(signal);
+    }
+    ignore(Signal::TTOU);
+    ignore(Signal::TTIN);
+    let (lifeline, held) = match pipe() {
+        Ok(pipe) => pipe,
+        Err(errno) => failed("make a pipe", errno),
+    };
+    match fork() {
+        Err(errno) => failed("start the agent", errno),
+        Ok(Fork::Child) => {
+            drop((held, ends.alive));
+            let ties = Ties { control: ends.control, report: ends.report, lifeline };
+            become_agent(plan, console, ties)
+        }
+        Ok(Fork::Parent(agent)) => {
+            drop((plan, console, ends.control, lifeline));
+            let clean = guardian::guard(agent, &ends.alive).unwrap_or(false);
+            tell_cpu(&ends.report);
+            drop(held);
+            exit_now(i32::from(!clean))
+        }
+    }
+}
+
+fn become_agent(plan: Plan, console: Console, ties: Ties) -> ! {
+    let _ = rustix::thread::set_name(c"px-agent");
+    let report = match rustix::io::fcntl_dupfd_cloexec(&ties.report, 3) {
+        Ok(report) => report,
+        Err(_) => exit_now(i32::from(OWN)),
+    };
+    let (kind, value) = match engine::run(plan.job, Box::new(console), ties) {
+        Ok(Verdict::Status(status)) => (STATUS, u64::from(status)),
+        Ok(Verdict::Signal(signal)) => (SIGNAL, u64::from(signal.as_raw().unsigned_abs())),
+        Err(error) => {
+            eprint!("{}", error.message().render("error"));
+            (STATUS, u64::from(OWN))
+        }
+    };
+    tell_cpu(&report);
+    tell(&report, kind, value, 0);
+    exit_now(0)
+}
+
+/// Writes one fixed-size entry; a pipe takes it whole.
+fn tell(report: &OwnedFd, kind: u8, first: u64, second: u64) {
+    let mut entry = [0; ENTRY];
+    entry[0] = kind;
+    entry[1..9].copy_from_slice(&first.to_le_bytes());
+    entry[9..].copy_from_slice(&second.to_le_bytes());
+    let _ = rustix::io::write(report, &entry);
+}
+
+const ENTRY: usize = 17;
+
+fn tell_cpu(report: &OwnedFd) {
+    let (user, system) = px_runtime::sys::process::own_cpu();
+    tell(report, CPU, user, system);
+}
+
+/// The process that the user sees.
+struct Front {
+    signals: Signals,
+    control: OwnedFd,
+    report: OwnedFd,
+    /// The guardian sees its end when this process ends.
+    _alive: OwnedFd,
+    guardian: Pid,
+    presses: u32,
+}
+
+/// What has been reported so far.
+#[derive(Default)]
+struct Reported {
+    verdict: Option<Verdict>,
+    cpu: (u64, u64),
+    over: bool,
+}
+
+impl Front {
+    fn wait(mut self, verbose: bool) -> Result<ExitCode, Refusal> {
+        let guardian_end = pidfd(self.guardian).map_err(system("watch the guardian"))?;
+        let mut reported = Reported::default();
+        let mut guardian_lives = true;
+        while guardian_lives || !reported.over {
+            let report = if reported.over { PollFlags::empty() } else { PollFlags::IN };
+            let guardian = if guardian_lives { PollFlags::IN } else { PollFlags::empty() };
+            let mut fds = [
+                PollFd::new(&self.signals, PollFlags::IN),
+                PollFd::new(&self.report, report),
+                PollFd::new(&guardian_end, guardian),
+            ];
+            match rustix::event::poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(system("wait for the job")(errno).into()),
+            }
+            let [signal, report, ended] = fds.map(|fd| !fd.revents().is_empty());
+            if signal {
+                while let Some(signal) = self.signals.next() {
+                    self.pass_on(signal);
+                }
+            }
+            if report && !reported.over {
+                self.read_report(&mut reported);
+            }
+            if ended && guardian_lives {
+                guardian_lives = false;
+                let _ = rustix::process::waitpid(Some(self.guardian), WaitOptions::empty());
+                self.sweep_if_orphaned();
+            }
+        }
+        self.end(&reported, verbose)
+    }
+
+    fn pass_on(&mut self, signal: Signal) {
+        let Some((_, order)) = SIGNALS.iter().find(|(known, _)| *known == signal) else { return };
+        if let Order::Stop(signal) = *order {
+            self.presses += 1;
+            if self.presses > 2 {
+                // The guardian does the rest.
+                die_by(signal);
+            }
+        }
+        self.order(*order);
+    }
+
+    fn order(&self, order: Order) {
+        let _ = rustix::io::write(&self.control, &[order.encode()]);
+    }
+
+    fn read_report(&mut self, reported: &mut Reported) {
+        let mut kind = [0];
+        match rustix::io::read(&self.report, &mut kind) {
+            Ok(1) => {}
+            Err(Errno::INTR) => return,
+            _ => {
+                reported.over = true;
+                return;
+            }
+        }
+        if kind[0] == engine::PAUSED {
+            self.pause();
+            return;
+        }
+        let mut rest = [0; ENTRY - 1];
+        let whole = matches!(rustix::io::read(&self.report, &mut rest), Ok(n) if n == rest.len());
+        let number = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&rest[at..at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        match kind[0] {
+            _ if !whole => reported.over = true,
+            STATUS => {
+                let status = u8::try_from(number(0)).unwrap_or(OWN);
+                reported.verdict = Some(Verdict::Status(status));
+            }
+            SIGNAL => {
+                let signal = i32::try_from(number(0)).ok().and_then(Signal::from_named_raw);
+                reported.verdict = signal.map(Verdict::Signal);
+            }
+            CPU => {
+                reported.cpu.0 += number(0);
+                reported.cpu.1 += number(8);
+            }
+            _ => {}
+        }
+    }
+
+    /// Stops as the shell expects it, and goes on when told to.
+    fn pause(&self) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+        self.order(Order::Resume);
+    }
+
+    /// When the guardian was killed, what it had to do is done here.
+    fn sweep_if_orphaned(&self) {
+        if let Ok(signals) = Signals::block(&[Signal::CHILD]) {
+            guardian::sweep(&signals);
+        }
+    }
+
+    fn end(self, reported: &Reported, verbose: bool) -> Result<ExitCode, Refusal> {
+        if verbose {
+            let own = px_runtime::sys::process::own_cpu();
+            let seconds = |micros: u64| micros as f64 / 1e6;
+            let (user, system) = (reported.cpu.0 + own.0, reported.cpu.1 + own.1);
+            let text =
+                format!("own cpu: {:.4} s user, {:.4} s system", seconds(user), seconds(system));
+            eprint!("{}", Message::new(text).render("note"));
+        }
+        match reported.verdict {
+            Some(Verdict::Status(status)) => Ok(ExitCode::from(status)),
+            Some(Verdict::Signal(signal)) => die_by(signal),
+            None => {
+                Err(Message::new("a process of the job was killed: `px-agent` or `px-guardian`")
+                    .note("all copies were ended")
+                    .into())
+            }
+        }
+    }
+}

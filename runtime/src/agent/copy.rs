@@ -1,0 +1,248 @@
+//! One copy of the command: its process, its three pipes and how far they are.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions};
+
+use super::feed::{Feed, Stopped};
+use super::pipes;
+use crate::buffers::Buffers;
+use crate::input::files::FileInput;
+use crate::message::{Ended, ExitStatus};
+use crate::records::Records;
+use crate::sys::fd::{pipe, set_nonblocking, unread_in_pipe};
+use crate::sys::spawn::{Image, Spawner, Streams};
+
+/// Moved into one copy's stdin before another's turn, in bytes.
+const TURN: u64 = 2 << 20;
+/// Waits between attempts to start a copy when there are too many processes.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(250)];
+
+/// A pipe's end in this process, and whether the next call may give something.
+pub(super) struct Outlet {
+    pub(super) fd: OwnedFd,
+    pub(super) ready: bool,
+    /// The other end is closed, or its process gone: it is read until nothing is left.
+    pub(super) ending: bool,
+    capacity: usize,
+}
+
+/// What a turn of reading gave.
+pub(super) enum Got {
+    Bytes(Vec<u8>),
+    Nothing,
+    End,
+}
+
+/// A running or ended copy.
+pub(super) struct Copy {
+    pub(super) pid: Pid,
+    pub(super) process: OwnedFd,
+    pub(super) stdin: Option<OwnedFd>,
+    /// Kept open so that an early exit is told by the exit and never by EPIPE, and so that what
+    /// lies unread in the pipe can be counted after it.
+    kept: OwnedFd,
+    pub(super) feed: Feed,
+    pub(super) writable: bool,
+    pub(super) end_of_input: bool,
+    pub(super) stdout: Option<Outlet>,
+    pub(super) stderr: Option<Outlet>,
+    pub(super) exited: Option<(ExitStatus, Instant)>,
+    pub(super) stopped: bool,
+    pub(super) printed: u64,
+    pub(super) complained: u64,
+    given: u64,
+    capacity: usize,
+    started: Instant,
+    started_at: SystemTime,
+}
+
+/// What could not be done when a copy was to be started, and why.
+pub(super) type StartError = (&'static str, Errno);
+
+impl Copy {
+    pub(super) fn start(
+        spawner: &Spawner,
+        image: &Image<'_>,
+        pipe_size: usize,
+        open_files: Rlimit,
+        now: Instant,
+    ) -> Result<Copy, StartError> {
+        let make = || pipe().map_err(|source| ("make a pipe for", source));
+        let (kept, stdin) = make()?;
+        let (stdout, child_stdout) = make()?;
+        let (stderr, child_stderr) = make()?;
+        let streams = Streams {
+            stdin: kept.as_fd(),
+            stdout: child_stdout.as_fd(),
+            stderr: child_stderr.as_fd(),
+        };
+        let started_at = SystemTime::now();
+        let pid = with_open_files(open_files, || spawn(spawner, image, &streams))?;
+        let process = match crate::sys::process::pidfd(pid) {
+            Ok(process) => process,
+            Err(source) => {
+                let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+                let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+                return Err(("watch", source));
+            }
+        };
+        for end in [&stdin, &stdout, &stderr] {
+            set_nonblocking(end).map_err(|source| ("set up a pipe of", source))?;
+        }
+        let capacity = pipes::enlarge(&stdin, pipe_size);
+        let outlet = |fd, size| {
+            let capacity = pipes::enlarge(&fd, size);
+            Some(Outlet { fd, ready: true, ending: false, capacity })
+        };
+        Ok(Copy {
+            pid,
+            process,
+            kept,
+            feed: Feed::default(),
+            writable: true,
+            end_of_input: false,
+            stdout: outlet(stdout, pipe_size),
+            stderr: outlet(stderr, pipes::DEFAULT),
+            exited: None,
+            stopped: false,
+            printed: 0,
+            complained: 0,
+            given: 0,
+            capacity,
+            started: now,
+            started_at,
+            stdin: Some(stdin),
+        })
+    }
+
+    pub(super) fn give_bytes(&mut self, bytes: &[u8]) {
+        self.given += bytes.len() as u64;
+        self.feed.push_bytes(bytes);
+    }
+
+    pub(super) fn give_range(&mut self, range: std::ops::Range<u64>) {
+        self.given += range.end - range.start;
+        self.feed.push_range(range);
+    }
+
+    /// Writes what is queued; returns bytes written, how much of the pipe they fill in percent,
+    /// and why it stopped.
+    pub(super) fn write(
+        &mut self,
+        input: Option<&FileInput>,
+        records: Records,
+    ) -> (u64, usize, Stopped) {
+        let Some(stdin) = self.stdin.as_ref().filter(|_| self.writable) else {
+            return (0, 0, Stopped::Full);
+        };
+        let (written, why) = self.feed.write(stdin, input, records, TURN);
+        if why == Stopped::Full {
+            self.writable = false;
+        }
+        if self.feed.queued() == 0 && self.end_of_input {
+            self.stdin = None;
+        }
+        (written, percent(written, self.capacity), why)
+    }
+
+    /// Bytes in stdin's pipe that the copy has not read.
+    pub(super) fn unread_in_pipe(&self) -> u64 {
+        unread_in_pipe(&self.kept)
+    }
+
+    /// Asks the kernel whether the process has ended, and leaves it unreaped so that its number
+    /// stays its own while its family may have to be signalled.
+    pub(super) fn look_for_exit(&mut self, now: Instant) {
+        if self.exited.is_some() {
+            return;
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let Ok(Some(end)) = rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), options)
+        else {
+            return;
+        };
+        let status = match (end.exit_status(), end.terminating_signal()) {
+            (Some(code), _) => ExitStatus::Exited(code),
+            (None, signal) => ExitStatus::Signaled(signal.unwrap_or(9)),
+        };
+        self.exited = Some((status, now));
+        self.stdin = None;
+        for outlet in [&mut self.stdout, &mut self.stderr].into_iter().flatten() {
+            outlet.ready = true;
+            outlet.ending = true;
+        }
+    }
+
+    /// Reaps the process and tells all about it.
+    pub(super) fn end(self, now: Instant, leaked: bool) -> Ended {
+        let _ = rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), WaitIdOptions::EXITED);
+        let status = self.exited.map_or(ExitStatus::Signaled(9), |(status, _)| status);
+        let ended = self.exited.map_or(now, |(_, at)| at);
+        let epoch = self.started_at.duration_since(SystemTime::UNIX_EPOCH);
+        Ended {
+            status,
+            given: self.given,
+            unread: self.feed.queued() + self.unread_in_pipe(),
+            leaked,
+            started: epoch.map_or(0.0, |since| since.as_secs_f64()),
+            ran: ended.saturating_duration_since(self.started).as_secs_f64(),
+            printed: self.printed,
+            complained: self.complained,
+            stopped: self.stopped,
+        }
+    }
+}
+
+/// Runs `start` under the limit that we were given, not the one that we raised for our pipes.
+fn with_open_files<T>(theirs: Rlimit, start: impl FnOnce() -> T) -> T {
+    let ours = rustix::process::getrlimit(Resource::Nofile);
+    if ours.current == theirs.current {
+        return start();
+    }
+    let _ = rustix::process::setrlimit(Resource::Nofile, theirs);
+    let started = start();
+    let _ = rustix::process::setrlimit(Resource::Nofile, ours);
+    started
+}
+
+fn spawn(spawner: &Spawner, image: &Image<'_>, streams: &Streams<'_>) -> Result<Pid, StartError> {
+    for pause in PAUSES {
+        match spawner.spawn(image, streams) {
+            Err(Errno::AGAIN) => std::thread::sleep(pause),
+            other => return other.map_err(|source| ("start", source)),
+        }
+    }
+    spawner.spawn(image, streams).map_err(|source| ("start", source))
+}
+
+impl Outlet {
+    /// Reads once; says also how much of the pipe that was in percent.
+    pub(super) fn read(&mut self, buffers: &Buffers) -> (Got, usize) {
+        let mut bytes = buffers.take();
+        let room = bytes.capacity();
+        let result = rustix::io::read(&self.fd, rustix::buffer::spare_capacity(&mut bytes));
+        match result {
+            Ok(count) if count > 0 => {
+                // A short read has emptied the pipe; what comes later is reported anew.
+                self.ready = count == room || self.ending;
+                return (Got::Bytes(bytes), percent(count as u64, self.capacity));
+            }
+            Err(Errno::AGAIN) => self.ready = false,
+            _ => {}
+        }
+        buffers.give(bytes);
+        match result {
+            Err(Errno::AGAIN | Errno::INTR) => (Got::Nothing, 0),
+            // Besides the end nothing can come from a pipe of our own.
+            _ => (Got::End, 0),
+        }
+    }
+}
+
+fn percent(part: u64, whole: usize) -> usize {
+    usize::try_from(part * 100 / whole.max(1) as u64).unwrap_or(100)
+}

@@ -1,0 +1,113 @@
+//! A copy's process family: itself, its process group, its session and its descendants.
+
+use std::collections::{HashMap, HashSet};
+
+use rustix::process::{Pid, Signal};
+
+/// One row of the process table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    pid: i32,
+    parent: i32,
+    session: i32,
+    zombie: bool,
+}
+
+/// Parses `/proc/PID/stat`; the name in it may hold anything, also spaces and brackets.
+fn parse(stat: &[u8]) -> Option<Row> {
+    let open = memchr::memchr(b'(', stat)?;
+    let close = memchr::memrchr(b')', stat)?;
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+    let pid = text(&stat[..open])?.trim().parse().ok()?;
+    let rest = text(stat.get(close + 1..)?)?;
+    let mut fields = rest.split_ascii_whitespace();
+    let zombie = matches!(fields.next()?, "Z" | "X");
+    let parent = fields.next()?.parse().ok()?;
+    let _group = fields.next()?;
+    let session = fields.next()?.parse().ok()?;
+    Some(Row { pid, parent, session, zombie })
+}
+
+fn table() -> Vec<Row> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit())
+        .filter_map(|entry| std::fs::read(entry.path().join("stat")).ok())
+        .filter_map(|stat| parse(&stat))
+        .collect()
+}
+
+fn members(table: &[Row], leaders: &[i32]) -> Vec<i32> {
+    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+    for row in table {
+        children.entry(row.parent).or_default().push(row.pid);
+    }
+    let leading: HashSet<i32> = leaders.iter().copied().collect();
+    let in_session = |row: &&Row| leading.contains(&row.session) || leading.contains(&row.pid);
+    let mut todo: Vec<i32> = table.iter().filter(in_session).map(|row| row.pid).collect();
+    let mut family = HashSet::new();
+    while let Some(pid) = todo.pop() {
+        if family.insert(pid) {
+            todo.extend(children.get(&pid).into_iter().flatten());
+        }
+    }
+    let mut family: Vec<i32> = family.into_iter().collect();
+    family.sort_unstable();
+    family
+}
+
+/// Sends `signal` to the families of `leaders`, which are processes not yet waited for.
+pub fn signal(leaders: &[Pid], signal: Signal) {
+    for &leader in leaders {
+        // At once and without a look at the table: what most families are.
+        let _ = rustix::process::kill_process_group(leader, signal);
+    }
+    let numbers: Vec<i32> = leaders.iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+    for pid in members(&table(), &numbers) {
+        let own_group = numbers.contains(&pid);
+        if let (false, Some(pid)) = (own_group, Pid::from_raw(pid)) {
+            let grouped = rustix::process::getpgid(Some(pid)).is_ok_and(|g| leaders.contains(&g));
+            if !grouped {
+                let _ = rustix::process::kill_process(pid, signal);
+            }
+        }
+    }
+}
+
+/// Lists the living descendants of this very process.
+pub fn descendants() -> Vec<Pid> {
+    let table = table();
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let alive: HashMap<i32, bool> = table.iter().map(|row| (row.pid, !row.zombie)).collect();
+    let mut todo = vec![own];
+    let mut found = Vec::new();
+    while let Some(parent) = todo.pop() {
+        for row in table.iter().filter(|row| row.parent == parent) {
+            todo.push(row.pid);
+            if alive.get(&row.pid) == Some(&true) {
+                found.extend(Pid::from_raw(row.pid));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_hide_the_parent() {
+        let row = parse(b"42 (a) b ( c) S 7 42 40 0 -1").unwrap();
+        assert_eq!(row, Row { pid: 42, parent: 7, session: 40, zombie: false });
+    }
+
+    #[test]
+    fn a_family_is_the_session_and_every_descendant() {
+        let row = |pid, parent, session| Row { pid, parent, session, zombie: false };
+        let table =
+            [row(10, 1, 10), row(11, 10, 10), row(12, 11, 12), row(13, 1, 10), row(14, 1, 14)];
+        assert_eq!(members(&table, &[10]), [10, 11, 12, 13]);
+    }
+}

@@ -1,0 +1,345 @@
+//! The agent: runs the ranks of one host.
+//!
+//! It is told what to start and what to write, and tells what came back; see [`crate::message`].
+//! It never waits: one direction of one copy being full or empty holds up nothing else. Output is
+//! read only as far as the root gave credit, so a reader of the job's output that is slow makes
+//! the copies wait instead of filling memory.
+
+mod copy;
+pub mod family;
+mod feed;
+pub mod pipes;
+
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::rc::Rc;
+use std::time::Instant;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+
+use crate::buffers::Buffers;
+use crate::input::files::FileInput;
+use crate::job::{Job, Run};
+use crate::message::{FromAgent, ToAgent};
+use crate::poller::{Poller, Ready, Token};
+use crate::sys::process::raise_open_files;
+use crate::sys::spawn::{Image, Spawner};
+use copy::{Copy, Got, Outlet};
+use feed::Stopped;
+
+/// What a turn of [`Agent::pump`] did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moved {
+    /// Something was moved or told.
+    pub any: bool,
+    /// More could be moved at once.
+    pub more: bool,
+    /// The largest share of a pipe that was moved, in percent.
+    pub fullest: usize,
+}
+
+#[derive(Default)]
+struct Slot {
+    copy: Option<Copy>,
+    output_credit: i64,
+    diagnostic_credit: i64,
+}
+
+/// Runs the copies of some ranks.
+pub struct Agent {
+    job: Rc<Job>,
+    input: Option<Rc<FileInput>>,
+    spawner: Spawner,
+    slots: Vec<Slot>,
+    told: VecDeque<FromAgent>,
+    buffers: Buffers,
+    pipe_size: usize,
+    open_files: rustix::process::Rlimit,
+    running: usize,
+}
+
+impl Agent {
+    /// Makes an agent for all ranks of `job`, none started.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn new(
+        job: Rc<Job>,
+        input: Option<Rc<FileInput>>,
+        buffers: Buffers,
+        pipe_size: usize,
+    ) -> Result<Self, Errno> {
+        let open_files = crate::sys::process::open_files_limit();
+        raise_open_files();
+        let slots = (0..job.ranks.get()).map(|_| Slot::default()).collect();
+        Ok(Agent {
+            input,
+            spawner: Spawner::new()?,
+            slots,
+            told: VecDeque::new(),
+            buffers,
+            pipe_size,
+            open_files,
+            running: 0,
+            job,
+        })
+    }
+
+    /// Takes the next thing it has to tell.
+    pub fn told(&mut self) -> Option<FromAgent> {
+        self.told.pop_front()
+    }
+
+    /// How many copies have been started and have not ended.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Bytes given to a rank's copy that it has not read: queued or in the pipe.
+    pub fn unread(&self, rank: u32) -> u64 {
+        let copy = self.slots[rank as usize].copy.as_ref();
+        copy.map_or(0, |copy| copy.feed.queued() + copy.unread_in_pipe())
+    }
+
+    /// Does as told.
+    pub fn order(&mut self, order: ToAgent<'_>, poller: &Poller, now: Instant) {
+        match order {
+            ToAgent::Start { rank, chunk } => self.start(rank, chunk, poller, now),
+            ToAgent::Feed { rank, bytes } => {
+                if let Some(copy) = self.copy(rank) {
+                    copy.give_bytes(bytes);
+                }
+            }
+            ToAgent::Deal { rank, range } => {
+                if let Some(copy) = self.copy(rank) {
+                    copy.give_range(range);
+                }
+            }
+            ToAgent::EndOfInput { rank } => {
+                if let Some(copy) = self.copy(rank) {
+                    copy.end_of_input = true;
+                }
+            }
+            ToAgent::OutputCredit { rank, bytes } => {
+                self.slots[rank as usize].output_credit += i64::try_from(bytes).unwrap_or(i64::MAX);
+            }
+            ToAgent::DiagnosticCredit { rank, bytes } => {
+                let credit = &mut self.slots[rank as usize].diagnostic_credit;
+                *credit += i64::try_from(bytes).unwrap_or(i64::MAX);
+            }
+            ToAgent::Signal { rank, signal } => self.signal(rank, signal),
+        }
+    }
+
+    fn copy(&mut self, rank: u32) -> Option<&mut Copy> {
+        self.slots[rank as usize].copy.as_mut()
+    }
+
+    fn start(&mut self, rank: u32, chunk: Option<u64>, poller: &Poller, now: Instant) {
+        let started = self.start_copy(rank, chunk, now).and_then(|copy| {
+            watch(&copy, rank, poller).map_err(|source| ("watch", source))?;
+            Ok(copy)
+        });
+        match started {
+            Ok(copy) => {
+                self.told.push_back(FromAgent::Started { rank, pid: copy.pid });
+                self.slots[rank as usize].copy = Some(copy);
+                self.running += 1;
+            }
+            Err((step, source)) => {
+                self.told.push_back(FromAgent::StartFailed { rank, step, source });
+            }
+        }
+    }
+
+    fn start_copy(
+        &self,
+        rank: u32,
+        chunk: Option<u64>,
+        now: Instant,
+    ) -> Result<Copy, copy::StartError> {
+        let command = &self.job.command;
+        let more = variables(&self.job, rank, chunk);
+        let image = Image::new(&command.path, &command.argv, &command.environment, &more);
+        Copy::start(&self.spawner, &image, self.pipe_size, self.open_files, now)
+    }
+
+    fn signal(&mut self, rank: Option<u32>, signal: Signal) {
+        let which = match rank {
+            Some(rank) => rank as usize..rank as usize + 1,
+            None => 0..self.slots.len(),
+        };
+        let ends = matches!(signal, Signal::TERM | Signal::KILL);
+        let mut leaders: Vec<Pid> = Vec::new();
+        for copy in self.slots[which].iter_mut().filter_map(|slot| slot.copy.as_mut()) {
+            leaders.push(copy.pid);
+            if ends && copy.exited.is_none() {
+                copy.stopped = true;
+            }
+        }
+        if leaders.is_empty() {
+            return;
+        }
+        family::signal(&leaders, signal);
+        if signal == Signal::TERM {
+            // A stopped process takes it only once it goes on.
+            family::signal(&leaders, Signal::CONT);
+        }
+    }
+
+    /// Notes what the poller saw.
+    pub fn ready(&mut self, event: Ready, now: Instant) {
+        let (Token::Process(rank)
+        | Token::ChildStdin(rank)
+        | Token::ChildStdout(rank)
+        | Token::ChildStderr(rank)) = event.token
+        else {
+            return;
+        };
+        let Some(copy) = self.copy(rank) else { return };
+        match event.token {
+            Token::Process(_) => copy.look_for_exit(now),
+            Token::ChildStdin(_) => copy.writable = true,
+            Token::ChildStdout(_) => set_ready(&mut copy.stdout, event.ended),
+            _ => set_ready(&mut copy.stderr, event.ended),
+        }
+    }
+
+    /// Writes, reads and ends what can be written, read and ended now.
+    pub fn pump(&mut self, now: Instant) -> Moved {
+        let mut moved = Moved::default();
+        for rank in 0..self.slots.len() {
+            if self.slots[rank].copy.is_some() {
+                self.pump_rank(rank, &mut moved, now);
+            }
+        }
+        moved
+    }
+
+    fn pump_rank(&mut self, slot: usize, moved: &mut Moved, now: Instant) {
+        let rank = u32::try_from(slot).unwrap_or(u32::MAX);
+        let Slot { copy: Some(copy), output_credit, diagnostic_credit } = &mut self.slots[slot]
+        else {
+            return;
+        };
+        let (written, share, why) = copy.write(self.input.as_deref(), self.job.records);
+        if written > 0 {
+            moved.any = true;
+            moved.fullest = moved.fullest.max(share);
+            self.told.push_back(FromAgent::Consumed { rank, bytes: written });
+        }
+        moved.more |= why == Stopped::Turn;
+        if let Stopped::Input(offset, source) = why {
+            copy.feed.clear();
+            self.told.push_back(FromAgent::InputFailed { rank, offset, source });
+        }
+        if let Some(bytes) = read(&mut copy.stdout, output_credit, &self.buffers, moved) {
+            copy.printed += bytes.len() as u64;
+            self.told.push_back(FromAgent::Output { rank, bytes });
+        }
+        if let Some(bytes) = read(&mut copy.stderr, diagnostic_credit, &self.buffers, moved) {
+            copy.complained += bytes.len() as u64;
+            self.told.push_back(FromAgent::Diagnostic { rank, bytes });
+        }
+        self.end_if_done(slot, moved, now);
+    }
+
+    /// A copy has ended when its process has exited and its pipes have; when a descendant keeps
+    /// its stdout longer than the leak timeout that is a leak.
+    fn end_if_done(&mut self, slot: usize, moved: &mut Moved, now: Instant) {
+        let Some(copy) = &self.slots[slot].copy else { return };
+        let Some((_, exited_at)) = copy.exited else { return };
+        let late = now >= exited_at + self.job.leak_timeout;
+        let idle = |outlet: &Option<Outlet>| outlet.as_ref().is_none_or(|o| late && !o.ready);
+        if !idle(&copy.stdout) || !idle(&copy.stderr) {
+            return;
+        }
+        let Some(mut copy) = self.slots[slot].copy.take() else { return };
+        let leaked = copy.stdout.take().is_some();
+        if leaked {
+            family::signal(&[copy.pid], Signal::KILL);
+        }
+        let rank = u32::try_from(slot).unwrap_or(u32::MAX);
+        let end = copy.end(now, leaked);
+        self.told.push_back(FromAgent::Ended { rank, end });
+        self.running -= 1;
+        moved.any = true;
+    }
+
+    /// When [`Agent::pump`] must be called even if nothing happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        let exits = self.slots.iter().filter_map(|slot| slot.copy.as_ref()?.exited);
+        exits.map(|(_, at)| at + self.job.leak_timeout).min()
+    }
+
+    /// Gives up on copies that are gone but whose pipes someone holds who could not be killed.
+    pub fn abandon(&mut self, now: Instant) {
+        for slot in 0..self.slots.len() {
+            if let Some(copy) = &mut self.slots[slot].copy {
+                copy.look_for_exit(now);
+                if let Some((_, at)) = &mut copy.exited {
+                    *at = now.checked_sub(self.job.leak_timeout).unwrap_or(*at);
+                }
+            }
+        }
+    }
+}
+
+fn set_ready(outlet: &mut Option<Outlet>, ended: bool) {
+    if let Some(outlet) = outlet {
+        outlet.ready = true;
+        outlet.ending |= ended;
+    }
+}
+
+fn read(
+    outlet: &mut Option<Outlet>,
+    credit: &mut i64,
+    buffers: &Buffers,
+    moved: &mut Moved,
+) -> Option<Vec<u8>> {
+    let open = outlet.as_mut().filter(|outlet| outlet.ready && *credit > 0)?;
+    let (got, share) = open.read(buffers);
+    match got {
+        Got::Bytes(bytes) => {
+            *credit -= i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+            moved.any = true;
+            moved.more |= open.ready;
+            moved.fullest = moved.fullest.max(share);
+            return Some(bytes);
+        }
+        Got::Nothing => {}
+        Got::End => {
+            moved.any = true;
+            *outlet = None;
+        }
+    }
+    None
+}
+
+fn watch(copy: &Copy, rank: u32, poller: &Poller) -> Result<(), Errno> {
+    poller.add(&copy.process, Token::Process(rank))?;
+    if let (Some(stdin), Some(stdout), Some(stderr)) = (&copy.stdin, &copy.stdout, &copy.stderr) {
+        poller.add(stdin, Token::ChildStdin(rank))?;
+        poller.add(&stdout.fd, Token::ChildStdout(rank))?;
+        poller.add(&stderr.fd, Token::ChildStderr(rank))?;
+    }
+    Ok(())
+}
+
+/// What a copy learns of the job through its environment.
+fn variables(job: &Job, rank: u32, chunk: Option<u64>) -> Vec<CString> {
+    let mut list = vec![
+        format!("PX_RANK={rank}"),
+        format!("PX_SIZE={}", job.ranks),
+        format!("PX_LOCAL_RANK={rank}"),
+        format!("PX_LOCAL_SIZE={}", job.ranks),
+        format!("PX_HOST={}", job.host),
+        format!("PX_JOB_ID={}", job.id),
+    ];
+    if let (Run::PerChunk, Some(chunk)) = (job.run, chunk) {
+        list.push(format!("PX_CHUNK={chunk}"));
+    }
+    list.into_iter().filter_map(|text| CString::new(text).ok()).collect()
+}

@@ -1,0 +1,78 @@
+//! The guardian: a small process that sees to it that nothing is left behind.
+//!
+//! It is the parent of the process that does the work and, as subreaper, of every orphan of the
+//! copies. When the job's process has ended in whatever way, or the process that the user sees
+//! has (its end of a pipe closes), it kills every descendant, waits for each, and leaves.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use crate::agent::family::descendants;
+use crate::sys::signal::Signals;
+use crate::sys::timespec;
+
+/// A process that the kernel does not end for this long (a dead network file system) is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for the end of `agent` or of whoever holds the other end of `lifeline`, then kills and
+/// reaps every descendant of this process.
+///
+/// Returns whether all of them are gone.
+///
+/// # Errors
+/// Those of waiting.
+pub fn guard(agent: Pid, lifeline: &OwnedFd) -> Result<bool, Errno> {
+    let signals = Signals::block(&[Signal::CHILD])?;
+    let mut agent_lives = reap(agent);
+    while agent_lives {
+        let mut fds = [PollFd::new(&signals, PollFlags::IN), PollFd::new(lifeline, PollFlags::IN)];
+        match rustix::event::poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(other) => return Err(other),
+        }
+        if !fds[1].revents().is_empty() {
+            break;
+        }
+        while signals.next().is_some() {}
+        agent_lives = reap(agent);
+    }
+    Ok(sweep(&signals))
+}
+
+/// Waits for every child that has ended; says whether `agent` is not among them.
+fn reap(agent: Pid) -> bool {
+    let mut lives = true;
+    while let Ok(Some((pid, _))) = rustix::process::wait(WaitOptions::NOHANG) {
+        lives &= pid != agent;
+    }
+    lives
+}
+
+/// Kills and reaps every descendant of this process, which must be a subreaper.
+///
+/// What a killed process leaves behind becomes this one's child and is found in the next round.
+pub fn sweep(signals: &Signals) -> bool {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        for pid in descendants() {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Err(Errno::CHILD) => return true,
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                _ => break,
+            }
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        let mut fds = [PollFd::new(signals, PollFlags::IN)];
+        let _ = rustix::event::poll(&mut fds, Some(&timespec(Duration::from_millis(20))));
+        while signals.next().is_some() {}
+    }
+}

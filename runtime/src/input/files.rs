@@ -1,0 +1,285 @@
+//! Input of known length: regular files and block devices, read where they lie.
+//!
+//! Nothing is mapped into memory: borders are looked at with `pread` and copies are fed with
+//! `splice`, so a file that is cut short meanwhile is an error and never a SIGBUS.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{FileType, SeekFrom, Stat};
+use rustix::io::Errno;
+
+use super::InputError;
+use super::layout::{Layout, Origin};
+use crate::records::{Records, end_of_nth};
+
+/// The longest header, in bytes: it is held in memory and given to every copy.
+pub const HEADER_LIMIT: usize = 16 << 20;
+
+/// An open input of known length.
+pub struct InputFile {
+    pub(super) name: String,
+    pub(super) fd: OwnedFd,
+    start: u64,
+    end: u64,
+    seen: Stat,
+}
+
+impl InputFile {
+    /// Takes an open file whose bytes count from `start` to its end.
+    pub(super) fn new(
+        name: String,
+        fd: OwnedFd,
+        start: u64,
+        seen: Stat,
+    ) -> Result<Self, InputError> {
+        let end = match FileType::from_raw_mode(seen.st_mode) {
+            FileType::BlockDevice => rustix::fs::seek(&fd, SeekFrom::End(0))
+                .map_err(|source| InputError::Read { name: name.clone(), offset: 0, source })?,
+            FileType::RegularFile => u64::try_from(seen.st_size).unwrap_or(0),
+            _ => 0,
+        };
+        Ok(InputFile { name, fd, start: start.min(end), end, seen })
+    }
+
+    fn read_at(&self, buffer: &mut Vec<u8>, offset: u64, want: usize) -> Result<(), InputError> {
+        buffer.clear();
+        buffer.reserve(want);
+        let got = loop {
+            match rustix::io::pread(&self.fd, rustix::buffer::spare_capacity(buffer), offset) {
+                Err(Errno::INTR) => {}
+                Err(source) => {
+                    return Err(InputError::Read { name: self.name.clone(), offset, source });
+                }
+                Ok(got) => break got,
+            }
+        };
+        if got == 0 {
+            self.check()?;
+            return Err(InputError::Shrunk { name: self.name.clone(), was: self.end, now: offset });
+        }
+        buffer.truncate(want);
+        Ok(())
+    }
+
+    /// Compares size and times with those at the start; says whether the file has grown.
+    fn check(&self) -> Result<Option<Grown>, InputError> {
+        if FileType::from_raw_mode(self.seen.st_mode) != FileType::RegularFile {
+            return Ok(None);
+        }
+        let name = || self.name.clone();
+        let now = rustix::fs::fstat(&self.fd).map_err(|source| InputError::Read {
+            name: name(),
+            offset: 0,
+            source,
+        })?;
+        let size = u64::try_from(now.st_size).unwrap_or(0);
+        if size < self.end {
+            return Err(InputError::Shrunk { name: name(), was: self.end, now: size });
+        }
+        if now.st_size > self.seen.st_size {
+            return Ok(Some(Grown { name: name(), was: self.end, now: size }));
+        }
+        let times =
+            |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
+        if times(&now) != times(&self.seen) {
+            return Err(InputError::Rewritten { name: name(), size });
+        }
+        Ok(None)
+    }
+}
+
+/// A file that has become longer since the start; what was added is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grown {
+    /// The file.
+    pub name: String,
+    /// Its length at the start, in bytes.
+    pub was: u64,
+    /// Its length now.
+    pub now: u64,
+}
+
+/// All input files of a job as one run of bytes.
+pub struct FileInput {
+    files: Vec<InputFile>,
+    layout: Layout,
+    header: Vec<u8>,
+    stdin: Option<usize>,
+}
+
+impl FileInput {
+    /// Lays the files one behind the other: headers taken out, missing delimiters added.
+    pub(super) fn new(
+        files: Vec<InputFile>,
+        stdin: Option<usize>,
+        records: Records,
+        header_records: u64,
+    ) -> Result<Self, InputError> {
+        let mut layout = Layout::default();
+        let mut header = Vec::new();
+        let last = files.len().saturating_sub(1);
+        for (number, file) in files.iter().enumerate() {
+            let mut start = file.start;
+            if header_records > 0 {
+                let own = read_header(file, records, header_records)?;
+                start += own.taken;
+                if number == 0 {
+                    header = own.bytes;
+                } else if own.bytes != header {
+                    return Err(InputError::OtherHeader {
+                        name: file.name.clone(),
+                        first: files[0].name.clone(),
+                        records: header_records,
+                    });
+                }
+            }
+            layout.push_file(number, start, file.end - start);
+            if let Records::Delimited(delimiter) = records
+                && number < last
+                && start < file.end
+            {
+                let mut end = Vec::new();
+                file.read_at(&mut end, file.end - 1, 1)?;
+                if end != [delimiter] {
+                    layout.push_delimiter();
+                }
+            }
+        }
+        Ok(FileInput { files, layout, header, stdin })
+    }
+
+    /// The logical input.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The header's records, to be put before every copy's input.
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// The descriptor, offset and length of what the byte at `offset` begins, up to `end`.
+    ///
+    /// `None` stands for an added delimiter, one byte long.
+    pub fn locate(&self, offset: u64, end: u64) -> Option<(Option<(&OwnedFd, u64)>, u64)> {
+        let part = self.layout.parts(offset..end).next()?;
+        Some(match part.origin {
+            Origin::File { file, offset } => (Some((&self.files[file].fd, offset)), part.len),
+            Origin::Delimiter => (None, part.len),
+        })
+    }
+
+    /// Reads up to `want` logical bytes at `offset` into `buffer`: at least one, none behind the
+    /// end of the file that the first of them lies in.
+    ///
+    /// # Errors
+    /// [`InputError::Read`], [`InputError::Shrunk`], [`InputError::Rewritten`].
+    pub fn read(
+        &self,
+        buffer: &mut Vec<u8>,
+        offset: u64,
+        want: usize,
+        records: Records,
+    ) -> Result<(), InputError> {
+        buffer.clear();
+        let end = offset.saturating_add(want as u64).min(self.layout.length());
+        let Some(part) = self.layout.parts(offset..end).next() else { return Ok(()) };
+        match part.origin {
+            Origin::File { file, offset } => {
+                let want = usize::try_from(part.len).unwrap_or(want);
+                self.files[file].read_at(buffer, offset, want)
+            }
+            Origin::Delimiter => {
+                buffer.extend(records.delimiter());
+                Ok(())
+            }
+        }
+    }
+
+    /// Explains why a `splice` at `offset` gave nothing or failed.
+    pub fn explain(&self, offset: u64, source: Option<Errno>) -> InputError {
+        let part = self.layout.parts(offset..offset + 1).next();
+        let (file, offset) = match part.map(|p| p.origin) {
+            Some(Origin::File { file, offset }) => (&self.files[file], offset),
+            _ => (&self.files[0], offset),
+        };
+        let name = file.name.clone();
+        match (source, file.check()) {
+            (_, Err(changed)) => changed,
+            (Some(source), Ok(_)) => InputError::Read { name, offset, source },
+            (None, Ok(_)) => InputError::Shrunk { name, was: file.end, now: offset },
+        }
+    }
+
+    /// Compares the files that `range` lies in with what they were at the start.
+    ///
+    /// # Errors
+    /// [`InputError::Shrunk`], or [`InputError::Rewritten`] for the same size with other times.
+    pub fn check(&self, range: std::ops::Range<u64>) -> Result<Option<Grown>, InputError> {
+        let mut grown = None;
+        for part in self.layout.parts(range) {
+            if let Origin::File { file, .. } = part.origin {
+                grown = self.files[file].check()?.or(grown);
+            }
+        }
+        Ok(grown)
+    }
+
+    /// Leaves a regular file on standard input at its end, as if it had been read.
+    pub fn leave_stdin_at_its_end(&self) {
+        if let Some(number) = self.stdin {
+            let file = &self.files[number];
+            let _ = rustix::fs::seek(&file.fd, SeekFrom::Start(file.end));
+        }
+    }
+}
+
+struct Header {
+    bytes: Vec<u8>,
+    taken: u64,
+}
+
+fn read_header(file: &InputFile, records: Records, count: u64) -> Result<Header, InputError> {
+    let too_long = || InputError::HeaderTooLong { name: file.name.clone(), records: count };
+    let mut bytes = Vec::new();
+    let mut window = Vec::new();
+    let mut found = 0;
+    loop {
+        let at = file.start + bytes.len() as u64;
+        let left = file.end - at;
+        let wanted = match records {
+            Records::Fixed(width) => width.get().saturating_mul(count) - bytes.len() as u64,
+            Records::Delimited(_) if found == count => 0,
+            Records::Delimited(_) => left,
+        };
+        if wanted == 0 || left == 0 {
+            break;
+        }
+        if bytes.len() > HEADER_LIMIT {
+            return Err(too_long());
+        }
+        let want = usize::try_from(wanted.min(left)).unwrap_or(usize::MAX).min(64 << 10);
+        file.read_at(&mut window, at, want)?;
+        let Records::Delimited(delimiter) = records else {
+            bytes.extend_from_slice(&window);
+            continue;
+        };
+        match end_of_nth(&window, delimiter, count - found) {
+            Ok(end) => {
+                bytes.extend_from_slice(&window[..end]);
+                found = count;
+            }
+            Err(more) => {
+                bytes.extend_from_slice(&window);
+                found += more;
+            }
+        }
+    }
+    let taken = bytes.len() as u64;
+    if let Records::Delimited(delimiter) = records
+        && bytes.last().is_some_and(|&last| last != delimiter)
+    {
+        bytes.push(delimiter);
+    }
+    Ok(Header { bytes, taken })
+}

@@ -1,0 +1,92 @@
+//! The end of a job: the last bytes written, the file put in its place, the verdict.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::{Ending, Root, Source};
+use crate::failure::{Failure, Kind, Message, signal_name};
+use crate::output::OutputError;
+use crate::poller::Poller;
+
+/// How long a reader of stderr may take for the last words of a job that was stopped.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What a job came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// End with this status.
+    Status(u8),
+    /// End by this signal.
+    Signal(Signal),
+}
+
+impl Root {
+    /// Ends the job if nothing is left to do; then all is written, synced and said.
+    pub fn conclude(&mut self, poller: &Poller, now: Instant) -> Option<Verdict> {
+        if !self.copies_are_over() {
+            return None;
+        }
+        if !self.finished {
+            self.finished = true;
+            if !self.output_dead {
+                let result = self.gather.finish();
+                self.gathered(result, poller, now);
+            }
+        }
+        let impatient = self.stopping.as_ref().is_some_and(|stopping| stopping.is_impatient());
+        let written = self.output_dead || self.gather.stage().backlog() == 0;
+        if !written && !impatient {
+            return None;
+        }
+        self.close_output();
+        let by = self.stopping.as_ref().and_then(|stopping| stopping.by);
+        self.diagnostics.set_bar(String::new());
+        self.last_words();
+        if let Some(by) = by.filter(|_| self.tally.is_clean()) {
+            let written = self.gather.stage().sink.written();
+            let name = signal_name(by.as_raw());
+            let text = format!("stopped by {name}, {written} bytes of output were written");
+            self.note(&Message::new(text));
+        }
+        let patience = if self.stopping.is_some() { LAST_WORDS } else { Duration::MAX };
+        let told = self.diagnostics.sink().drain(patience);
+        if let (Source::Files(files), None) = (&self.source, by) {
+            files.input.leave_stdin_at_its_end();
+        }
+        Some(match (by, told) {
+            (Some(by), _) if self.tally.is_clean() => Verdict::Signal(by),
+            (_, Err(_)) if self.tally.is_clean() => Verdict::Status(crate::failure::OWN),
+            _ => Verdict::Status(self.tally.status()),
+        })
+    }
+
+    fn copies_are_over(&self) -> bool {
+        let running = self.agent.running() > 0;
+        !running && (self.stopping.is_some() || self.ranks.iter().all(|rank| rank.over))
+    }
+
+    /// Syncs, renames and closes the output, or leaves the old file as it was.
+    fn close_output(&mut self) {
+        let Some(ending) = self.ending.take() else { return };
+        let complete = self.stopping.is_none() && !self.output_dead;
+        let written = self.gather.stage().sink.written();
+        let published = match ending {
+            Ending::Replace(replacement) if complete => {
+                replacement.publish(self.gather.stage().sink.fd(), written)
+            }
+            Ending::Replace(replacement) => {
+                self.ending = Some(Ending::Replace(replacement));
+                return;
+            }
+            Ending::Close => Ok(()),
+        };
+        let name = self.output_name.clone();
+        let failed = |source| OutputError::Finish { step: "close", name, written, source };
+        let closed = self.gather.stage().sink.close().map_err(failed);
+        if let (Err(error), false) = (published.and(closed), self.output_dead) {
+            let message = Message::new(error.to_string());
+            self.tally.set_fatal(Failure { kind: Kind::Own, place: 0, message });
+        }
+    }
+}

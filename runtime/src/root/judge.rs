@@ -1,0 +1,383 @@
+//! Judging how each copy ended, and what the job comes to.
+
+use std::time::Instant;
+
+use rustix::io::Errno;
+
+use super::{CopyRecord, RankState, Root, Source};
+use crate::failure::{Failure, Kind, Message, exit_status, signal_name};
+use crate::input::files::Grown;
+use crate::job::{Deal, EarlyExit, OnFailure, Run};
+use crate::message::{Ended, ExitStatus};
+use crate::output::gather::{Breach, BreachWay, Fate};
+use crate::poller::Poller;
+
+/// Messages of single copies shown while the job goes on; the others are counted.
+const SHOWN: u64 = 20;
+
+/// Failures and losses so far.
+#[derive(Default)]
+pub struct Tally {
+    fatal: Option<Failure>,
+    lowest: Option<Failure>,
+    failures: u64,
+    declined_ranks: u64,
+    dropped_chunks: u64,
+    dropped_bytes: u64,
+    grown: Option<Grown>,
+}
+
+impl Tally {
+    /// Notes a failure that the job survives; returns what to say now.
+    pub(super) fn note(&mut self, failure: Failure) -> Option<Message> {
+        self.failures += 1;
+        let message = (self.failures <= SHOWN).then(|| failure.message.clone());
+        if self.lowest.as_ref().is_none_or(|lowest| failure.place < lowest.place) {
+            self.lowest = Some(failure);
+        }
+        message
+    }
+
+    pub(super) fn set_fatal(&mut self, failure: Failure) {
+        self.fatal.get_or_insert(failure);
+    }
+
+    /// Counts input that its rank had declined.
+    pub(super) fn drop_bytes(&mut self, bytes: u64, ends_chunk: bool) {
+        self.dropped_bytes += bytes;
+        self.dropped_chunks += u64::from(ends_chunk);
+    }
+
+    /// Whether nothing has failed so far.
+    pub fn is_clean(&self) -> bool {
+        self.fatal.is_none() && self.lowest.is_none()
+    }
+
+    /// The exit status that all of it comes to.
+    pub fn status(&self) -> u8 {
+        let failure = self.fatal.as_ref().or(self.lowest.as_ref());
+        failure.map_or(0, |failure| exit_status(failure.kind))
+    }
+}
+
+impl Root {
+    /// Names a rank as messages do.
+    fn who(&self, rank: u32) -> String {
+        format!("rank {rank} on `{}`: `{}`", self.job.host, self.job.command.shown)
+    }
+
+    pub(super) fn start_failed(
+        &mut self,
+        rank: u32,
+        step: &'static str,
+        source: Errno,
+        poller: &Poller,
+        now: Instant,
+    ) {
+        self.ranks[rank as usize].running = false;
+        self.rank_over(rank, poller, now);
+        let command = &self.job.command.shown;
+        let host = &self.job.host;
+        let mut message =
+            Message::new(format!("rank {rank} on `{host}`: cannot {step} `{command}`: {source}"));
+        let path = self.job.command.path.to_string_lossy();
+        message.help = match source {
+            Errno::NOEXEC => Some(format!(
+                "give `{path}` a first line such as `#!/bin/sh`, or name its interpreter before it"
+            )),
+            Errno::AGAIN => Some("use fewer ranks, or raise `ulimit -u`".to_owned()),
+            Errno::MFILE | Errno::NFILE => Some("use fewer ranks, or raise `ulimit -n`".to_owned()),
+            Errno::TOOBIG => Some("shorten the arguments or the environment".to_owned()),
+            _ => None,
+        };
+        let kind = Kind::Start(source);
+        self.fail_now(Failure { kind, place: u64::from(rank), message }, poller, now);
+    }
+
+    /// Takes the end of a copy; all that it printed was taken before.
+    pub(super) fn ended(&mut self, rank: u32, end: &Ended, poller: &Poller, now: Instant) {
+        let chunk = self.ranks[rank as usize].chunk;
+        self.diagnostics.ended(rank);
+        if let Err(message) = self.observer.ended(&CopyRecord { rank, chunk, end }) {
+            self.fail_now(Failure { kind: Kind::Own, place: 0, message }, poller, now);
+        }
+        let complaint = self.complaint(rank, end);
+        let state = &mut self.ranks[rank as usize];
+        state.running = false;
+        let stopped = end.stopped && !state.timed_out;
+        let unchanged = stopped || self.input_is_unchanged(rank, poller, now);
+        let fate = match &complaint {
+            _ if stopped || !unchanged => Fate::Stopped,
+            Some(_) => Fate::Failed,
+            None => Fate::Good,
+        };
+        let result = self.gather.ended(rank, fate);
+        self.gathered(result, poller, now);
+        self.after_copy(rank, fate, end, poller, now);
+        if let (Some((kind, message)), Fate::Failed) = (complaint, fate) {
+            let place = chunk.unwrap_or(u64::from(rank));
+            self.fail(Failure { kind, place, message }, poller, now);
+        }
+    }
+
+    /// Decides whether a rank goes on after its copy has ended.
+    fn after_copy(&mut self, rank: u32, fate: Fate, end: &Ended, poller: &Poller, now: Instant) {
+        let state = &mut self.ranks[rank as usize];
+        if self.job.run == Run::PerChunk {
+            if fate == Fate::Good && end.unread > 0 {
+                self.tally.drop_bytes(end.unread, false);
+                self.tally.declined_ranks += 1;
+            }
+            if fate == Fate::Failed
+                && let Some(chunk) = state.chunk
+            {
+                let result = self.gather.skipped(chunk);
+                self.gathered(result, poller, now);
+            }
+            self.over_with_stream(rank, poller, now);
+            return;
+        }
+        let early = !state.end_of_input || end.unread > 0;
+        match fate {
+            Fate::Good if early && end.unread > 0 => self.declines(rank, end.unread, poller, now),
+            // Whether it left too early shows when there is more for it.
+            Fate::Good if early && self.job.deal != Deal::Dynamic => state.gone = true,
+            Fate::Failed if early => self.declines(rank, end.unread, poller, now),
+            _ => self.rank_over(rank, poller, now),
+        }
+        self.over_with_stream(rank, poller, now);
+    }
+
+    /// After the stream's end no rank waits for more.
+    fn over_with_stream(&mut self, rank: u32, poller: &Poller, now: Instant) {
+        if matches!(&self.source, Source::Stream(stream) if stream.has_ended()) {
+            self.rank_over(rank, poller, now);
+        }
+    }
+
+    fn declines(&mut self, rank: u32, unread: u64, poller: &Poller, now: Instant) {
+        self.tally.declined_ranks += 1;
+        self.tally.drop_bytes(unread, false);
+        let state = &mut self.ranks[rank as usize];
+        state.declined = true;
+        state.gone = false;
+        if let Source::Files(files) = &mut self.source {
+            files.dealer.decline(rank);
+        }
+        self.rank_over(rank, poller, now);
+    }
+
+    /// A copy that ended well before has more input of `bytes` bytes at least.
+    pub(super) fn left_early(&mut self, rank: u32, bytes: u64, poller: &Poller, now: Instant) {
+        if self.job.early_exit == EarlyExit::Allowed {
+            return self.declines(rank, bytes, poller, now);
+        }
+        self.ranks[rank as usize].gone = false;
+        let who = self.who(rank);
+        let text = format!(
+            "{who} exited with status 0 before the end of its input, {bytes} bytes or more unread"
+        );
+        let message = Message::new(text).help(EARLY_EXIT_HELP);
+        self.declines(rank, bytes, poller, now);
+        let failure = Failure { kind: Kind::Own, place: u64::from(rank), message };
+        self.fail(failure, poller, now);
+    }
+
+    /// What is wrong with the way in which a copy ended, if anything is.
+    fn complaint(&self, rank: u32, end: &Ended) -> Option<(Kind, Message)> {
+        let state = &self.ranks[rank as usize];
+        let who = self.who(rank);
+        let own = |text: String| Some((Kind::Own, Message::new(text)));
+        if state.timed_out {
+            let seconds = self.job.timeout.map_or(0.0, |timeout| timeout.as_secs_f64());
+            return own(format!("{who} was stopped: it ran longer than {seconds} s"));
+        }
+        let place = state.place_of(end.given - end.unread);
+        let notes = |mut message: Message| {
+            if end.leaked {
+                message = message.note("a process that it started still held its stdout");
+            }
+            message
+        };
+        match end.status {
+            ExitStatus::Exited(status) if !self.job.accepts(status) => {
+                let text = format!("{who} exited with status {status}{place}");
+                let mut message = notes(Message::new(text));
+                if status == 1 && end.complained == 0 {
+                    message =
+                        message.help("if status 1 is no error for this command, pass `--ok 0,1`");
+                }
+                Some((Kind::Copy(end.status), message))
+            }
+            ExitStatus::Signaled(signal) => {
+                let name = signal_name(signal);
+                let text = format!("{who} was killed by signal {signal} ({name}){place}");
+                Some((Kind::Copy(end.status), notes(Message::new(text))))
+            }
+            ExitStatus::Exited(_) if end.leaked => {
+                let seconds = self.job.leak_timeout.as_secs_f64();
+                let text = format!(
+                    "{who} exited, but a process that it started held its stdout for {seconds} s \
+                     more"
+                );
+                let help = "let the command wait for what it starts, or redirect their output; \
+                            `--leak-timeout S` waits longer";
+                Some((Kind::Own, Message::new(text).help(help)))
+            }
+            ExitStatus::Exited(status)
+                if end.unread > 0 && self.job.early_exit == EarlyExit::Fails =>
+            {
+                let text = format!(
+                    "{who} exited with status {status} and left {} bytes of its input unread{place}",
+                    end.unread
+                );
+                Some((Kind::Own, Message::new(text).help(EARLY_EXIT_HELP)))
+            }
+            ExitStatus::Exited(_) => None,
+        }
+    }
+
+    /// Compares the input with what it was; a change ends the job.
+    fn input_is_unchanged(&mut self, rank: u32, poller: &Poller, now: Instant) -> bool {
+        let Source::Files(files) = &self.source else { return true };
+        let all = 0..files.input.layout().length();
+        let range = self.ranks[rank as usize].chunk_range.clone();
+        let range = match self.job.run {
+            Run::PerChunk => range.unwrap_or(0..0),
+            Run::PerRank => all,
+        };
+        match files.input.check(range) {
+            Ok(None) => true,
+            Ok(Some(grown)) => {
+                if self.tally.grown.is_none() {
+                    let text = format!(
+                        "input `{}` has grown while it was read, from {} to {} bytes; what was \
+                         added is not read",
+                        grown.name, grown.was, grown.now
+                    );
+                    self.warn(&Message::new(text));
+                    self.tally.grown = Some(grown);
+                }
+                true
+            }
+            Err(error) => {
+                self.input_failed(&error, poller, now);
+                false
+            }
+        }
+    }
+
+    pub(super) fn breached(&mut self, breach: Breach, poller: &Poller, now: Instant) {
+        let Breach { rank, chunk, line, way } = breach;
+        let who = self.who(rank);
+        let chunk = chunk.map_or(String::new(), |chunk| format!("chunk {chunk}, "));
+        let what = match way {
+            BreachWay::More { records } => {
+                format!("printed more lines than the {records} records it was given")
+            }
+            BreachWay::Fewer { records } => {
+                format!("ended without it; {records} records were given")
+            }
+            BreachWay::Unterminated => "has no line end, and other lines follow it".to_owned(),
+        };
+        let text =
+            format!("{who} broke `--contract lines` at {chunk}output line {line}: it {what}");
+        let message = Message::new(text)
+            .help("without `--contract lines`, `-k` runs a fresh copy for each chunk");
+        let failure = Failure { kind: Kind::Own, place: u64::from(rank), message };
+        self.fail_now(failure, poller, now);
+    }
+
+    /// Says at the end what failed, what was written and what was dropped.
+    pub(super) fn last_words(&mut self) {
+        let notes = self.closing_notes();
+        if let Some(mut fatal) = self.tally.fatal.take() {
+            if fatal.kind != Kind::ClosedOutput {
+                fatal.message.notes.extend(notes);
+                self.diagnostics.say(&fatal.message.render("error"));
+            }
+            self.tally.fatal = Some(fatal);
+        } else if self.job.on_failure == OnFailure::KeepGoing && self.tally.failures > 0 {
+            let what = if self.job.run == Run::PerChunk { "chunks" } else { "copies" };
+            let text = format!("{} {what} failed", self.tally.failures);
+            self.diagnostics.say(&Message::new(text).render("error"));
+        }
+        self.tell_dropped();
+    }
+
+    fn closing_notes(&mut self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let stopped = self.stopping.as_ref().map_or(0, |stopping| stopping.stopped);
+        if stopped > 0 {
+            notes.push(format!(
+                "{stopped} other {} stopped",
+                plural(stopped, "copy was", "copies were")
+            ));
+        }
+        if matches!(self.ending, Some(super::Ending::Replace(_))) {
+            notes.push(format!("{} is as it was before", self.output_name));
+            return notes;
+        }
+        let written = self.gather.stage().sink.written();
+        notes.push(match self.gather.chunks_committed() {
+            Some(0) => "no output was written".to_owned(),
+            Some(1) => "output of chunk 0 was written".to_owned(),
+            Some(count) => format!("output of chunks 0 to {} was written", count - 1),
+            None if self.job.run == Run::PerChunk => {
+                format!(
+                    "output of {} chunks was written ({written} bytes)",
+                    self.gather.committed()
+                )
+            }
+            None => format!("{written} bytes of output were written"),
+        });
+        notes
+    }
+
+    fn tell_dropped(&mut self) {
+        if let Source::Files(files) = &self.source {
+            let dropped = files.dealer.dropped();
+            self.tally.dropped_chunks += dropped.chunks;
+            // What was never even looked at was dropped too, when everyone had left.
+            let total = files.input.layout().length();
+            let never_dealt = total - self.dealt.min(total);
+            self.tally.dropped_bytes += never_dealt.max(dropped.bytes);
+        }
+        let Tally { declined_ranks, dropped_bytes, .. } = self.tally;
+        if self.job.early_exit == EarlyExit::Allowed
+            && declined_ranks > 0
+            && dropped_bytes > 0
+            && self.tally.is_clean()
+            && self.stopping.is_none()
+        {
+            let text = format!(
+                "{declined_ranks} {} left early: {dropped_bytes} bytes of input were dropped",
+                plural(usize::try_from(declined_ranks).unwrap_or(2), "copy", "copies"),
+            );
+            self.note(&Message::new(text));
+        }
+    }
+}
+
+const EARLY_EXIT_HELP: &str = "if the command may stop reading early, pass `--allow-early-exit`";
+
+fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {
+    if count == 1 { one } else { many }
+}
+
+impl RankState {
+    /// Where in the input a copy was that had read `read` of the bytes given to it.
+    fn place_of(&self, read: u64) -> String {
+        let at = self.dealt.iter().find(|dealt| dealt.given > read).or(self.dealt.back());
+        match at {
+            None => " before it read any input".to_owned(),
+            Some(d) if d.first == d.last => {
+                format!(" while it read chunk {} (bytes {} to {})", d.first, d.start, d.end)
+            }
+            Some(d) => format!(
+                " while it read chunks {} to {} (bytes {} to {})",
+                d.first, d.last, d.start, d.end
+            ),
+        }
+    }
+}

@@ -1,0 +1,484 @@
+//! The root: ties one input to one output.
+//!
+//! It deals while ranks have credit, gathers what they print, judges how each copy ended, and
+//! stops the job at its first failure. All waiting is the [`crate::engine`]'s.
+
+mod conclude;
+mod files;
+mod judge;
+pub mod setup;
+mod stopping;
+mod stream;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::agent::Agent;
+use crate::failure::{Failure, Kind, Message};
+use crate::input::InputError;
+use crate::job::{Job, Run};
+use crate::message::{Ended, FromAgent, ToAgent};
+use crate::output::OutputError;
+use crate::output::diagnostics::Diagnostics;
+use crate::output::gather::{Gather, GatherError};
+use crate::output::publish::Ending;
+use crate::poller::Poller;
+
+pub use conclude::Verdict;
+use files::FileSource;
+pub use judge::Tally;
+use stopping::Stopping;
+use stream::StreamSource;
+
+/// Bytes dealt to a rank and not yet in its pipe, above which it gets no more.
+const WINDOW: u64 = 256 << 10;
+/// Output of one rank that may be on its way.
+const OUTPUT_WINDOW: usize = 1 << 20;
+/// Diagnostics of one rank that may be on their way.
+const DIAGNOSTIC_WINDOW: usize = 64 << 10;
+/// Unwritten output above which the copies wait.
+const BACKLOG: u64 = 2 << 20;
+/// Chunks that may wait for an earlier one to end.
+const REORDERED: usize = 1 << 16;
+
+/// Who wants to know how the job goes.
+pub trait Observer {
+    /// A copy has ended.
+    ///
+    /// # Errors
+    /// What to tell the user when this could not be noted down.
+    fn ended(&mut self, copy: &CopyRecord<'_>) -> Result<(), Message>;
+
+    /// Draws a bar, without a line end; empty for none.
+    fn bar(&mut self, progress: &Progress) -> String;
+
+    /// How often to draw it; `None` for never.
+    fn bar_every(&self) -> Option<Duration>;
+
+    /// How much to say.
+    fn verbosity(&self) -> Verbosity;
+}
+
+/// How much to say besides errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Nothing.
+    Quiet,
+    /// Warnings and notes that matter.
+    Usual,
+    /// How the job was planned and how it went, too.
+    Verbose,
+}
+
+/// How a copy went.
+#[derive(Debug)]
+pub struct CopyRecord<'a> {
+    /// Whose.
+    pub rank: u32,
+    /// For which chunk alone, per chunk.
+    pub chunk: Option<u64>,
+    /// How it ended.
+    pub end: &'a Ended,
+}
+
+/// How far the job is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Length of the input in bytes, where known.
+    pub total: Option<u64>,
+    /// Bytes that went into the copies' pipes.
+    pub consumed: u64,
+    /// Bytes written to the output.
+    pub written: u64,
+    /// Copies running.
+    pub running: usize,
+    /// Since the start.
+    pub elapsed: Duration,
+    /// What holds the job up right now.
+    pub limit: Limit,
+}
+
+/// What holds a job up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The input brings no more.
+    Input,
+    /// The copies take no more.
+    Copies,
+    /// The reader of the output takes no more.
+    Output,
+}
+
+/// Chunks given one after the other to one copy, for messages.
+#[derive(Clone, Copy, Debug)]
+struct Dealt {
+    first: u64,
+    last: u64,
+    start: u64,
+    end: u64,
+    /// Bytes given to the copy up to their end.
+    given: u64,
+}
+
+#[derive(Default)]
+struct RankState {
+    running: bool,
+    /// No copy will run here any more.
+    over: bool,
+    end_of_input: bool,
+    /// Its copy has left; what else would be its own tells whether too early.
+    gone: bool,
+    declined: bool,
+    chunk: Option<u64>,
+    chunk_range: Option<Range<u64>>,
+    given: u64,
+    consumed: u64,
+    dealt: VecDeque<Dealt>,
+    owed_output: usize,
+    owed_diagnostics: usize,
+    timeout: Option<Instant>,
+    timed_out: bool,
+    kill_at: Option<Instant>,
+    allowance: u64,
+}
+
+enum Source {
+    Files(FileSource),
+    Stream(StreamSource),
+}
+
+/// The root of a job.
+pub struct Root {
+    job: Rc<Job>,
+    agent: Agent,
+    source: Source,
+    gather: Gather,
+    diagnostics: Diagnostics,
+    ending: Option<Ending>,
+    output_name: String,
+    observer: Box<dyn Observer>,
+    ranks: Vec<RankState>,
+    stopping: Option<Stopping>,
+    tally: Tally,
+    started: Instant,
+    next_bar: Option<Instant>,
+    consumed: u64,
+    dealt: u64,
+    total: Option<u64>,
+    blocked: Limit,
+    output_dead: bool,
+    finished: bool,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stepped {
+    /// Bytes were moved or something was told.
+    pub any: bool,
+    /// More can be done at once.
+    pub more: bool,
+    /// The largest share of a pipe that was moved, in percent.
+    pub fullest: usize,
+}
+
+impl Root {
+    /// Does what can be done now.
+    pub fn step(&mut self, poller: &Poller, now: Instant) -> Stepped {
+        let mut stepped = Stepped::default();
+        if self.stopping.is_none() {
+            stepped.more |= self.deal(poller, now);
+        }
+        let moved = self.agent.pump(now);
+        stepped.any |= moved.any;
+        stepped.more |= moved.more;
+        stepped.fullest = moved.fullest;
+        while let Some(told) = self.agent.told() {
+            stepped.any = true;
+            self.hear(told, poller, now);
+        }
+        self.check_deadlines(poller, now);
+        self.diagnostics.tick(now);
+        self.flush(poller, now, &mut stepped);
+        self.give_credit(poller, now);
+        self.draw_bar(now);
+        stepped
+    }
+
+    fn deal(&mut self, poller: &Poller, now: Instant) -> bool {
+        match self.source {
+            Source::Files(_) => self.deal_files(poller, now),
+            Source::Stream(_) => self.deal_stream(poller, now),
+        }
+    }
+
+    fn hear(&mut self, told: FromAgent, poller: &Poller, now: Instant) {
+        match told {
+            FromAgent::Started { rank, .. } => {
+                let timeout = self.job.timeout.map(|timeout| now + timeout);
+                self.ranks[rank as usize].timeout = timeout;
+            }
+            FromAgent::StartFailed { rank, step, source } => {
+                self.start_failed(rank, step, source, poller, now);
+            }
+            FromAgent::Consumed { rank, bytes } => {
+                self.consumed += bytes;
+                self.ranks[rank as usize].advance(bytes);
+            }
+            FromAgent::InputFailed { rank: _, offset, source } => {
+                if let Source::Files(files) = &self.source {
+                    let error = files.explain(offset, source);
+                    self.input_failed(&error, poller, now);
+                }
+            }
+            FromAgent::Output { rank, bytes } => {
+                self.ranks[rank as usize].owed_output += bytes.len();
+                if !self.output_dead {
+                    let result = self.gather.output(rank, bytes);
+                    self.gathered(result, poller, now);
+                }
+            }
+            FromAgent::Diagnostic { rank, bytes } => {
+                self.ranks[rank as usize].owed_diagnostics += bytes.len();
+                self.diagnostics.take(rank, &bytes, now);
+            }
+            FromAgent::Ended { rank, end } => self.ended(rank, &end, poller, now),
+        }
+    }
+
+    fn flush(&mut self, poller: &Poller, now: Instant, stepped: &mut Stepped) {
+        if !self.output_dead {
+            match self.gather.stage().flush() {
+                Ok(any) => stepped.any |= any,
+                Err(error) => self.output_failed(&error, poller, now),
+            }
+        }
+        if let Some(warning) = self.gather.stage().hold.warning() {
+            self.warn(&Message::new(warning));
+        }
+        match self.diagnostics.flush() {
+            Ok(any) => stepped.any |= any,
+            Err(error) => {
+                self.diagnostics.sink().clear();
+                self.output_failed(&error, poller, now);
+            }
+        }
+    }
+
+    /// Lets the copies print on, unless what they print cannot be got rid of.
+    fn give_credit(&mut self, poller: &Poller, now: Instant) {
+        let output = self.output_dead || self.gather.stage().backlog() < BACKLOG;
+        let diagnostics = !self.diagnostics.sink().is_full();
+        for rank in 0..self.ranks.len() {
+            let state = &mut self.ranks[rank];
+            let number = u32::try_from(rank).unwrap_or(u32::MAX);
+            if output && state.owed_output > 0 {
+                let bytes = std::mem::take(&mut state.owed_output);
+                self.agent.order(ToAgent::OutputCredit { rank: number, bytes }, poller, now);
+            }
+            if diagnostics && state.owed_diagnostics > 0 {
+                let bytes = std::mem::take(&mut state.owed_diagnostics);
+                self.agent.order(ToAgent::DiagnosticCredit { rank: number, bytes }, poller, now);
+            }
+        }
+    }
+
+    fn start_copy(&mut self, rank: u32, chunk: Option<u64>, poller: &Poller, now: Instant) {
+        let state = &mut self.ranks[rank as usize];
+        state.running = true;
+        state.gone = false;
+        state.end_of_input = false;
+        state.chunk = chunk;
+        state.given = 0;
+        state.consumed = 0;
+        state.dealt.clear();
+        self.gather.started(rank, chunk);
+        self.agent.order(ToAgent::Start { rank, chunk }, poller, now);
+    }
+
+    fn feed(&mut self, rank: u32, bytes: &[u8], poller: &Poller, now: Instant) {
+        self.ranks[rank as usize].given += bytes.len() as u64;
+        self.agent.order(ToAgent::Feed { rank, bytes }, poller, now);
+    }
+
+    fn end_input(&mut self, rank: u32, poller: &Poller, now: Instant) {
+        let state = &mut self.ranks[rank as usize];
+        if state.running && !state.end_of_input {
+            state.end_of_input = true;
+            self.agent.order(ToAgent::EndOfInput { rank }, poller, now);
+        }
+    }
+
+    fn rank_over(&mut self, rank: u32, poller: &Poller, now: Instant) {
+        if !std::mem::replace(&mut self.ranks[rank as usize].over, true) {
+            let result = self.gather.rank_over(rank);
+            self.gathered(result, poller, now);
+        }
+    }
+
+    fn gathered(&mut self, result: Result<(), GatherError>, poller: &Poller, now: Instant) {
+        match result {
+            Ok(()) => {}
+            Err(GatherError::Output(error)) => self.output_failed(&error, poller, now),
+            Err(GatherError::Breach(breach)) => self.breached(breach, poller, now),
+        }
+    }
+
+    fn input_failed(&mut self, error: &InputError, poller: &Poller, now: Instant) {
+        let message = Message::new(error.to_string());
+        self.fail_now(Failure { kind: Kind::Own, place: 0, message }, poller, now);
+    }
+
+    fn output_failed(&mut self, error: &OutputError, poller: &Poller, now: Instant) {
+        self.output_dead = true;
+        self.gather.stage().abandon();
+        let kind = match error {
+            OutputError::Closed { .. } => Kind::ClosedOutput,
+            _ => Kind::Own,
+        };
+        let message = Message::new(error.to_string());
+        self.fail_now(Failure { kind, place: 0, message }, poller, now);
+    }
+
+    fn warn(&mut self, message: &Message) {
+        if self.observer.verbosity() > Verbosity::Quiet {
+            self.diagnostics.say(&message.render("warning"));
+        }
+    }
+
+    fn note(&mut self, message: &Message) {
+        if self.observer.verbosity() > Verbosity::Quiet {
+            self.diagnostics.say(&message.render("note"));
+        }
+    }
+
+    fn draw_bar(&mut self, now: Instant) {
+        let Some(every) = self.observer.bar_every() else { return };
+        if self.next_bar.is_none_or(|at| now >= at) {
+            self.next_bar = Some(now + every);
+            let progress = self.progress(now);
+            let bar = self.observer.bar(&progress);
+            self.diagnostics.set_bar(bar);
+        }
+    }
+
+    fn progress(&mut self, now: Instant) -> Progress {
+        let stage = self.gather.stage();
+        let limit = if stage.backlog() >= BACKLOG { Limit::Output } else { self.blocked };
+        Progress {
+            total: self.total,
+            consumed: self.consumed,
+            written: stage.sink.written(),
+            running: self.agent.running(),
+            elapsed: now.saturating_duration_since(self.started),
+            limit,
+        }
+    }
+
+    /// Sends a signal on to every copy's family.
+    pub fn forward(&mut self, signal: Signal, poller: &Poller, now: Instant) {
+        self.agent.order(ToAgent::Signal { rank: None, signal }, poller, now);
+    }
+
+    /// Passes an event on to whoever waits for it.
+    pub fn ready(&mut self, event: crate::poller::Ready, poller: &Poller, now: Instant) {
+        use crate::poller::Token;
+        match event.token {
+            Token::Input => {
+                if let Source::Stream(stream) = &mut self.source {
+                    stream.woken();
+                }
+            }
+            Token::Output => {
+                self.gather.stage().sink.woken();
+                if event.broken && !self.output_dead {
+                    let name = self.output_name.clone();
+                    self.output_failed(&OutputError::Closed { name }, poller, now);
+                }
+            }
+            Token::Stderr => self.diagnostics.sink().woken(),
+            _ => self.agent.ready(event, now),
+        }
+    }
+
+    /// Says how the job stands, for whoever asks while it runs.
+    pub fn tell_status(&mut self, now: Instant) {
+        let progress = self.progress(now);
+        let mut message = Message::new(format!(
+            "{} copies running, {} bytes given to them, {} bytes of output written, {:.1} s",
+            progress.running,
+            progress.consumed,
+            progress.written,
+            progress.elapsed.as_secs_f64()
+        ));
+        for (rank, state) in self.ranks.iter().enumerate().filter(|(_, state)| state.running) {
+            let chunk =
+                state.dealt.front().map_or(String::new(), |d| format!(", chunk {}", d.first));
+            message.notes.push(format!("rank {rank}: {} bytes given{chunk}", state.given));
+        }
+        self.diagnostics.say(&message.render("note"));
+    }
+
+    /// When something must be done even if nothing happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        let ranks = self.ranks.iter().filter(|rank| rank.running);
+        let ranks = ranks.flat_map(|rank| [rank.timeout, rank.kill_at]).flatten().min();
+        let own = [
+            ranks,
+            self.agent.deadline(),
+            self.diagnostics.deadline(),
+            self.next_bar,
+            self.stopping.as_ref().map(Stopping::deadline),
+        ];
+        own.into_iter().flatten().min()
+    }
+
+    /// Whether dealing must look now and then at how far copies have read.
+    pub fn ticks(&self) -> bool {
+        self.stopping.is_none() && self.deals_by_reading()
+    }
+
+    fn deals_by_reading(&self) -> bool {
+        use crate::job::Deal;
+        self.job.deal == Deal::Dynamic
+            && self.job.run == Run::PerRank
+            && self.ranks.iter().any(|rank| rank.running && !rank.end_of_input)
+    }
+}
+
+impl RankState {
+    /// Bytes given that are not yet in the pipe.
+    fn outstanding(&self) -> u64 {
+        self.given - self.consumed
+    }
+
+    fn note_chunk(&mut self, index: u64, range: Range<u64>) {
+        // Small chunks are remembered together: a bounded number of entries covers a window.
+        const TOGETHER: u64 = 8 << 10;
+        match self.dealt.back_mut() {
+            Some(last) if range.end - last.start < TOGETHER && range.start >= last.end => {
+                last.last = index;
+                last.end = range.end;
+                last.given = self.given;
+            }
+            _ => self.dealt.push_back(Dealt {
+                first: index,
+                last: index,
+                start: range.start,
+                end: range.end,
+                given: self.given,
+            }),
+        }
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        const LARGEST_PIPE: u64 = 1 << 20;
+        self.consumed += bytes;
+        while self.dealt.len() > 1 && self.dealt[0].given + LARGEST_PIPE < self.consumed {
+            self.dealt.pop_front();
+        }
+    }
+}

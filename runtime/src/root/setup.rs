@@ -1,0 +1,271 @@
+//! Making a root: opening the input, choosing the chunks, opening the output.
+
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::time::Instant;
+
+use rustix::io::Errno;
+
+use super::files::FileSource;
+use super::stream::StreamSource;
+use super::{DIAGNOSTIC_WINDOW, OUTPUT_WINDOW, Observer, RankState, Root, Source, Tally};
+use crate::agent::{Agent, pipes};
+use crate::buffers::Buffers;
+use crate::cut::Cutter;
+use crate::deal::{Dealer, Next};
+use crate::failure::Message;
+use crate::input::files::FileInput;
+use crate::input::open::{Identities, Input, open_all};
+use crate::input::window::{Looking, Window};
+use crate::input::{InputError, chunking};
+use crate::job::{ChunkSize, Contract, Deal, Job, Order, Run, Tag};
+use crate::output::diagnostics::Diagnostics;
+use crate::output::gather::{Gather, Terms, Way};
+use crate::output::hold::Hold;
+use crate::output::line_order::LineOrder;
+use crate::output::sink::Sink;
+use crate::output::stage::Stage;
+use crate::output::{OutputError, publish};
+use crate::poller::{Poller, Token};
+
+/// Output held in memory before it is spilled, in bytes; each rank adds as much again of a MiB.
+const HELD: usize = 24 << 20;
+
+/// Why a job cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The input.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The output.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The output would be written into the input.
+    #[error("the output is one of the inputs")]
+    OutputIsInput,
+    /// Blocks need the input's length.
+    #[error("`--deal block` needs input of known length, found a stream")]
+    BlockOfStream,
+    /// A system call failed.
+    #[error("cannot {step}: {source}")]
+    System {
+        /// What for.
+        step: &'static str,
+        /// Why.
+        source: Errno,
+    },
+}
+
+impl SetupError {
+    /// Says it, with a way out where there is one.
+    pub fn message(&self) -> Message {
+        let message = Message::new(self.to_string());
+        match self {
+            SetupError::BlockOfStream => message.help(
+                "give the input as a file with `-i FILE`, or use `--deal round-robin` or `dynamic`",
+            ),
+            SetupError::OutputIsInput => message.help("write to another file and rename it"),
+            SetupError::Output(OutputError::Spill { .. }) => {
+                message.help("`--spill-dir DIR` names another place")
+            }
+            _ => message,
+        }
+    }
+}
+
+/// The opened input of a job and how it will be dealt.
+pub enum Prepared {
+    /// Files, with the rule by which they are dealt.
+    Files(Rc<FileInput>, Dealer),
+    /// A stream.
+    Stream(crate::input::reader::StreamReader),
+}
+
+/// Opens a job's input and chooses its chunks.
+///
+/// # Errors
+/// Those of opening, of looking at the input, and blocks of a stream.
+pub fn prepare(job: &Job) -> Result<(Prepared, Identities), SetupError> {
+    let (input, identities) = open_all(&job.input, job.records, job.header)?;
+    let prepared = match input {
+        Input::Stream(_) if job.deal == Deal::Block => return Err(SetupError::BlockOfStream),
+        Input::Stream(reader) => Prepared::Stream(reader),
+        Input::Files(files) => {
+            let files = Rc::new(files);
+            let dealer = dealer(job, &files)?;
+            Prepared::Files(files, dealer)
+        }
+    };
+    Ok((prepared, identities))
+}
+
+fn dealer(job: &Job, input: &Rc<FileInput>) -> Result<Dealer, InputError> {
+    let ranks = job.ranks;
+    let layout = input.layout().clone();
+    let length = layout.length();
+    let counting = |cutter: Cutter| match job.contract {
+        Contract::Lines => cutter.counting_records(),
+        Contract::None => cutter,
+    };
+    let rule = match (job.deal, job.run) {
+        (Deal::Block, _) => chunking::block_rule(input, job.records, ranks)?,
+        _ => chunking::rule(input, job.records, job.chunk, job.run, ranks)?,
+    };
+    let cutter = Cutter::new(rule, job.records, 0..length, 0);
+    Ok(match (job.deal, job.run) {
+        (Deal::Dynamic, _) => Dealer::dynamic(layout, counting(cutter)),
+        (Deal::RoundRobin, _) | (Deal::Block, Run::PerRank) => {
+            Dealer::round_robin(layout, counting(cutter), ranks.get())
+        }
+        (Deal::Block, Run::PerChunk) => {
+            let inner = chunking::rule_in_block(&layout, job.chunk, rule, ranks);
+            let mut outer = Dealer::dynamic(layout.clone(), cutter);
+            let window = &mut Window::new(job.records);
+            let looking = &mut Looking { window, input };
+            let mut cutters = Vec::new();
+            let (mut first, mut everything) = (0, u64::MAX);
+            while let Next::Chunk(block) = outer.next(0, looking, &mut everything)? {
+                let cutter = Cutter::new(inner, job.records, block.range(), first);
+                let all = chunking::count_all(cutter.clone(), input, job.records)?;
+                first += all;
+                cutters.push(counting(cutter));
+            }
+            Dealer::block(layout, cutters)
+        }
+    })
+}
+
+impl Root {
+    /// Opens everything that the job needs and starts nothing.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub fn new(
+        job: Rc<Job>,
+        observer: Box<dyn Observer>,
+        poller: &Poller,
+        now: Instant,
+    ) -> Result<Self, SetupError> {
+        let system = |step| move |source| SetupError::System { step, source };
+        let (prepared, identities) = prepare(&job)?;
+        if publish::replaces_one_of(&job.output, &identities) {
+            return Err(SetupError::OutputIsInput);
+        }
+        let buffers = Buffers::default();
+        let output = publish::open(&job.output)?;
+        let sink = Sink::new(output.fd, &output.name, buffers.clone());
+        let sink = sink.map_err(system("look at the output"))?;
+        let stderr = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)
+            .and_then(|fd| Sink::new(fd, "standard error", buffers.clone()))
+            .map_err(system("look at standard error"))?;
+        for (sink, token) in [(&sink, Token::Output), (&stderr, Token::Stderr)] {
+            if let Some(fd) = sink.waits_on() {
+                // Devices that never make a writer wait cannot be waited for.
+                match poller.add(fd, token) {
+                    Ok(()) | Err(Errno::PERM) => {}
+                    Err(source) => return Err(system("watch the output")(source)),
+                }
+            }
+        }
+        let (source, total, input) = match prepared {
+            Prepared::Files(input, dealer) => {
+                let window = Window::new(job.records);
+                let total = Some(input.layout().length());
+                let source = FileSource::new(Rc::clone(&input), dealer, window);
+                (Source::Files(source), total, Some(input))
+            }
+            Prepared::Stream(reader) => {
+                if let Some(fd) = reader.waits_on() {
+                    match poller.add(fd, Token::Input) {
+                        Ok(()) | Err(Errno::PERM) => {}
+                        Err(source) => return Err(system("watch the input")(source)),
+                    }
+                }
+                (Source::Stream(StreamSource::new(reader, &job)), None, None)
+            }
+        };
+        let ranks = job.ranks.get();
+        let held = HELD + (ranks as usize) * (1 << 20);
+        let hold = Hold::new(buffers.clone(), held, job.spill_dir.clone());
+        let terms = Terms {
+            ranks,
+            delimiter: job.records.delimiter().unwrap_or(b'\n'),
+            tagged: job.tag == Tag::Rank,
+            one_line_a_record: (job.contract == Contract::Lines).then_some(job.header),
+        };
+        let agent = Agent::new(Rc::clone(&job), input, buffers, pipe_size(&job))
+            .map_err(system("prepare to start copies"))?;
+        let mut root = Root {
+            agent,
+            gather: Gather::new(Stage::new(hold, sink), way(&job), &terms),
+            diagnostics: Diagnostics::new(stderr, ranks, job.tag == Tag::Rank),
+            ending: Some(output.ending),
+            output_name: output.name,
+            observer,
+            ranks: (0..ranks).map(|_| RankState::default()).collect(),
+            stopping: None,
+            tally: Tally::default(),
+            started: now,
+            next_bar: None,
+            consumed: 0,
+            dealt: 0,
+            total,
+            blocked: super::Limit::Copies,
+            output_dead: false,
+            finished: false,
+            source,
+            job,
+        };
+        root.begin(poller, now);
+        Ok(root)
+    }
+
+    fn begin(&mut self, poller: &Poller, now: Instant) {
+        for rank in 0..self.job.ranks.get() {
+            let state = &mut self.ranks[rank as usize];
+            state.owed_output = OUTPUT_WINDOW.min((16 << 20) / self.job.ranks.get() as usize + 1);
+            state.owed_diagnostics = DIAGNOSTIC_WINDOW;
+        }
+        self.give_credit(poller, now);
+        if self.job.run == Run::PerRank {
+            for rank in 0..self.job.ranks.get() {
+                self.start_copy(rank, None, poller, now);
+                if matches!(self.source, Source::Files(_)) {
+                    self.feed_header(rank, poller, now);
+                }
+            }
+        }
+    }
+}
+
+/// Descriptors needed for `ranks` copies on top of those for everything else.
+pub fn descriptors_needed(ranks: NonZeroU32) -> u64 {
+    5 * u64::from(ranks.get()) + 32
+}
+
+fn pipe_size(job: &Job) -> usize {
+    // Where chunks go to whoever has read, what lies unread in a large pipe is dealt too early;
+    // and a copy for one small chunk needs no large pipe.
+    let small = job.run == Run::PerChunk
+        && matches!(job.chunk, ChunkSize::Records(..=64) | ChunkSize::Bytes(..=0x1_0000));
+    if small || (job.deal == Deal::Dynamic && job.run == Run::PerRank) {
+        return pipes::DEFAULT;
+    }
+    pipes::affordable(2 * job.ranks.get() as usize)
+}
+
+fn way(job: &Job) -> Way {
+    let ranks = job.ranks.get();
+    match (job.run, job.order) {
+        (Run::PerChunk, Order::None) => Way::Chunks,
+        (Run::PerChunk, Order::Input) => Way::InputChunks,
+        (Run::PerChunk, Order::Rank) => Way::RankChunks,
+        (Run::PerRank, Order::None) => Way::Lines,
+        (Run::PerRank, Order::Rank) => Way::Ranks,
+        (Run::PerRank, Order::Input) if job.deal == Deal::Block => Way::Ranks,
+        (Run::PerRank, Order::Input) if job.deal == Deal::Dynamic => {
+            Way::InputLines(LineOrder::listed(ranks))
+        }
+        (Run::PerRank, Order::Input) => Way::InputLines(LineOrder::rotating(ranks)),
+    }
+}

@@ -1,0 +1,75 @@
+//! Descriptors: the standard three, pipes and what they hold.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
+
+/// Makes sure that descriptors 0, 1 and 2 are open, on `/dev/null` where they were closed, and
+/// that no other descriptor reaches a child.
+///
+/// Without this a file opened later could become "standard output" and be written over.
+///
+/// # Errors
+/// When `/dev/null` cannot be opened.
+pub fn secure_standard_streams() -> Result<(), Errno> {
+    loop {
+        let fd = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
+        if number > 2 {
+            break;
+        }
+        rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty())?;
+        std::mem::forget(fd);
+    }
+    // SAFETY: close_range with CLOEXEC only sets a flag and touches no memory.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+    };
+    Ok(())
+}
+
+/// Borrows standard input, which [`secure_standard_streams`] made sure to be open.
+pub fn stdin() -> BorrowedFd<'static> {
+    rustix::stdio::stdin()
+}
+
+/// Makes a pipe (read end, write end), neither of which a child inherits.
+///
+/// # Errors
+/// `EMFILE`, `ENFILE`.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
+}
+
+/// Makes reads and writes on this descriptor's description return instead of waiting.
+///
+/// Only for descriptions that nobody else shares.
+///
+/// # Errors
+/// None in practice.
+pub fn set_nonblocking(fd: impl AsFd) -> Result<(), Errno> {
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    rustix::fs::fcntl_setfl(fd, flags | OFlags::NONBLOCK)
+}
+
+/// Returns how many bytes lie unread in a pipe.
+pub fn unread_in_pipe(fd: impl AsFd) -> u64 {
+    rustix::io::ioctl_fionread(fd).unwrap_or(0)
+}
+
+/// Closes a descriptor and says whether what was written through it is known to be lost.
+///
+/// # Errors
+/// `EIO`, `ENOSPC`, `EDQUOT`: some file systems tell of a failed write only here.
+pub fn close(fd: OwnedFd) -> Result<(), Errno> {
+    let number = std::os::fd::IntoRawFd::into_raw_fd(fd);
+    // SAFETY: the descriptor was owned, and ownership ends here.
+    match unsafe { libc::close(number) } {
+        0 => Ok(()),
+        // Linux has released the descriptor all the same.
+        _ => Err(super::process::last_errno())
+            .or_else(|e| if e == Errno::INTR { Ok(()) } else { Err(e) }),
+    }
+}
