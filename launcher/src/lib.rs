@@ -26,6 +26,7 @@ pub mod words;
 use std::process::ExitCode;
 
 use px_runtime::failure::{Message, OWN};
+use px_runtime::job::OutputName;
 use px_runtime::sys::fd::secure_standard_streams;
 
 /// An error that ends the run before it begins, with its exit status.
@@ -55,7 +56,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode, Refusal> {
-    secure_standard_streams()
+    let [_, stdout_was_closed, _] = secure_standard_streams()
         .map_err(|source| Message::new(format!("cannot open `/dev/null`: {source}")))?;
     if rustix::process::getuid() != rustix::process::geteuid()
         || rustix::process::getgid() != rustix::process::getegid()
@@ -72,6 +73,11 @@ fn run() -> Result<ExitCode, Refusal> {
         }
     };
     let plan = plan::plan(*options)?;
+    if stdout_was_closed && plan.job.output == OutputName::Stdout {
+        return Err(Message::new("standard output is closed")
+            .help("`-o FILE` writes to a file")
+            .into());
+    }
     if plan.dry_run {
         return print(&dry_run::describe(&plan)?);
     }

@@ -62,6 +62,11 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
         (false, true) => Verbosity::Verbose,
         (false, false) => Verbosity::Usual,
     };
+    if let (true, Some(byte)) = (options.flag("tag"), records.delimiter())
+        && (b"[] ".contains(&byte) || byte.is_ascii_digit())
+    {
+        return Err(Message::new("`--tag` cannot tell its own bytes from this delimiter").into());
+    }
     let early_exit = if options.flag("allow-early-exit") {
         if contract == Contract::Lines {
             let text =

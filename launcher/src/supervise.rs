@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use px_runtime::engine::{self, Order, Ties};
+use px_runtime::engine::{self, EngineError, Order, Ties};
 use px_runtime::failure::{Message, OWN};
 use px_runtime::guardian;
 use px_runtime::root::{CopyRecord, Observer, Progress, Verbosity, Verdict};
@@ -172,6 +172,8 @@ fn become_agent(plan: Plan, console: Console, ties: Ties) -> ! {
     let (kind, value) = match engine::run(plan.job, Box::new(console), ties) {
         Ok(Verdict::Status(status)) => (STATUS, u64::from(status)),
         Ok(Verdict::Signal(signal)) => (SIGNAL, u64::from(signal.as_raw().unsigned_abs())),
+        // Nobody is there to be told.
+        Err(EngineError::Orphaned("pxrun")) => exit_now(i32::from(OWN)),
         Err(error) => {
             eprint!("{}", error.message().render("error"));
             (STATUS, u64::from(OWN))

@@ -93,6 +93,7 @@ impl Copy {
         for end in [&stdin, &stdout, &stderr] {
             set_nonblocking(end).map_err(|source| ("set up a pipe of", source))?;
         }
+        prefer_for_oom(pid);
         let capacity = pipes::enlarge(&stdin, pipe_size);
         let outlet = |fd, size| {
             let capacity = pipes::enlarge(&fd, size);
@@ -195,6 +196,14 @@ impl Copy {
             stopped: self.stopped,
         }
     }
+}
+
+/// When memory runs out a copy goes before the process that can tell the user of it.
+fn prefer_for_oom(pid: Pid) {
+    const ABOVE_OURS: &str = "300";
+    let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
+    // Not being allowed to is no failure of the copy.
+    let _ = std::fs::write(path, ABOVE_OURS);
 }
 
 /// Runs `start` under the limit that we were given, not the one that we raised for our pipes.

@@ -137,10 +137,15 @@ impl Agent {
     }
 
     fn start(&mut self, rank: u32, chunk: Option<u64>, poller: &Poller, now: Instant) {
-        let started = self.start_copy(rank, chunk, now).and_then(|copy| {
-            watch(&copy, rank, poller).map_err(|source| ("watch", source))?;
-            Ok(copy)
-        });
+        let started =
+            self.start_copy(rank, chunk, now).and_then(|copy| match watch(&copy, rank, poller) {
+                Ok(()) => Ok(copy),
+                Err(source) => {
+                    family::signal(&[copy.pid], Signal::KILL);
+                    copy.end(now, false);
+                    Err(("watch", source))
+                }
+            });
         match started {
             Ok(copy) => {
                 self.told.push_back(FromAgent::Started { rank, pid: copy.pid });

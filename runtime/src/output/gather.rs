@@ -246,7 +246,7 @@ impl Gather {
                 }
             };
             let whole = lines.header == 0;
-            let first = rank == 0 && self.ranks[0].chunk.is_none_or(|chunk| chunk == 0);
+            let first = self.is_first(rank);
             let header;
             (header, body) = body.split_at(end);
             if first && self.header_waits {
@@ -266,6 +266,11 @@ impl Gather {
             return Err(self.breach(rank, line, way));
         }
         if body.len() == bytes.len() { Ok(Some(bytes)) } else { Ok(Some(body.to_vec())) }
+    }
+
+    /// Whether `rank`'s copy is the one whose header lines are kept.
+    fn is_first(&self, rank: u32) -> bool {
+        self.ranks[rank as usize].chunk.map_or(rank == 0, |chunk| chunk == 0)
     }
 
     fn emit_header(&mut self, header: Vec<u8>, whole: bool) -> Result<(), GatherError> {
@@ -385,7 +390,7 @@ impl Gather {
                 return Err(self.breach(rank, printed + 1, way));
             }
         }
-        if rank == 0 && self.header_waits && fate != Fate::Stopped {
+        if self.is_first(rank) && self.header_waits && fate != Fate::Stopped {
             self.header_done()?;
         }
         self.ranks[index].failed = fate != Fate::Good;

@@ -62,8 +62,10 @@ impl Root {
     }
 
     fn copies_are_over(&self) -> bool {
-        let running = self.agent.running() > 0;
-        !running && (self.stopping.is_some() || self.ranks.iter().all(|rank| rank.over))
+        match &self.stopping {
+            Some(stopping) => self.agent.running() == 0 || stopping.gives_up(),
+            None => self.agent.running() == 0 && self.ranks.iter().all(|rank| rank.over),
+        }
     }
 
     /// Syncs, renames and closes the output, or leaves the old file as it was.

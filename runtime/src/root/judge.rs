@@ -111,8 +111,10 @@ impl Root {
             Some(_) => Fate::Failed,
             None => Fate::Good,
         };
-        let result = self.gather.ended(rank, fate);
-        self.gathered(result, poller, now);
+        if !self.output_dead {
+            let result = self.gather.ended(rank, fate);
+            self.gathered(result, poller, now);
+        }
         self.after_copy(rank, fate, end, poller, now);
         if let (Some((kind, message)), Fate::Failed) = (complaint, fate) {
             let place = chunk.unwrap_or(u64::from(rank));
@@ -127,12 +129,6 @@ impl Root {
             if fate == Fate::Good && end.unread > 0 {
                 self.tally.drop_bytes(end.unread, false);
                 self.tally.declined_ranks += 1;
-            }
-            if fate == Fate::Failed
-                && let Some(chunk) = state.chunk
-            {
-                let result = self.gather.skipped(chunk);
-                self.gathered(result, poller, now);
             }
             self.over_with_stream(rank, poller, now);
             return;
@@ -309,10 +305,8 @@ impl Root {
         let mut notes = Vec::new();
         let stopped = self.stopping.as_ref().map_or(0, |stopping| stopping.stopped);
         if stopped > 0 {
-            notes.push(format!(
-                "{stopped} other {} stopped",
-                plural(stopped, "copy was", "copies were")
-            ));
+            let were = plural(stopped, "running copy was", "running copies were");
+            notes.push(format!("{stopped} {were} stopped"));
         }
         if matches!(self.ending, Some(super::Ending::Replace(_))) {
             notes.push(format!("{} is as it was before", self.output_name));

@@ -196,10 +196,7 @@ impl Root {
         stepped.any |= moved.any;
         stepped.more |= moved.more;
         stepped.fullest = moved.fullest;
-        while let Some(told) = self.agent.told() {
-            stepped.any = true;
-            self.hear(told, poller, now);
-        }
+        stepped.any |= self.hear_all(poller, now);
         self.check_deadlines(poller, now);
         self.diagnostics.tick(now);
         self.flush(poller, now, &mut stepped);
@@ -213,6 +210,16 @@ impl Root {
             Source::Files(_) => self.deal_files(poller, now),
             Source::Stream(_) => self.deal_stream(poller, now),
         }
+    }
+
+    /// Takes all that the agent has to tell; says whether there was anything.
+    fn hear_all(&mut self, poller: &Poller, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(told) = self.agent.told() {
+            any = true;
+            self.hear(told, poller, now);
+        }
+        any
     }
 
     fn hear(&mut self, told: FromAgent, poller: &Poller, now: Instant) {
@@ -295,6 +302,9 @@ impl Root {
         state.given = 0;
         state.consumed = 0;
         state.dealt.clear();
+        state.timed_out = false;
+        state.timeout = None;
+        state.kill_at = None;
         self.gather.started(rank, chunk);
         self.agent.order(ToAgent::Start { rank, chunk }, poller, now);
     }

@@ -233,6 +233,10 @@ impl Root {
                 if matches!(self.source, Source::Files(_)) {
                     self.feed_header(rank, poller, now);
                 }
+                self.hear_all(poller, now);
+                if self.stopping.is_some() {
+                    break;
+                }
             }
         }
     }

@@ -15,7 +15,8 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 /// A job on its way to its end.
 pub(super) struct Stopping {
     kill_at: Instant,
-    killed: bool,
+    /// How often SIGKILL was sent.
+    kills: u32,
     /// The job ends by this signal, as if it had never been caught.
     pub(super) by: Option<Signal>,
     /// Copies that ran when the stop began.
@@ -29,7 +30,12 @@ impl Stopping {
 
     /// Whether a reader of the output that takes nothing is waited for no longer.
     pub(super) fn is_impatient(&self) -> bool {
-        self.killed
+        self.kills > 0
+    }
+
+    /// Whether copies that the kernel does not end are waited for no longer.
+    pub(super) fn gives_up(&self) -> bool {
+        self.kills > 5
     }
 }
 
@@ -42,7 +48,7 @@ impl Root {
         }
         let kill_at = now + self.job.grace;
         let stopped = self.agent.running();
-        self.stopping = Some(Stopping { kill_at, killed: false, by, stopped });
+        self.stopping = Some(Stopping { kill_at, kills: 0, by, stopped });
         let signal = Signal::TERM;
         self.agent.order(ToAgent::Signal { rank: None, signal }, poller, now);
     }
@@ -84,7 +90,8 @@ impl Root {
         if now < stopping.kill_at {
             return;
         }
-        let again = std::mem::replace(&mut stopping.killed, true);
+        stopping.kills += 1;
+        let again = stopping.kills > 1;
         stopping.kill_at = now + LAST_WAIT;
         let signal = Signal::KILL;
         self.agent.order(ToAgent::Signal { rank: None, signal }, poller, now);

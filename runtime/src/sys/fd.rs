@@ -7,27 +7,42 @@ use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 
 /// Makes sure that descriptors 0, 1 and 2 are open, on `/dev/null` where they were closed, and
-/// that no other descriptor reaches a child.
+/// that no other descriptor reaches a child. Says which were closed.
 ///
 /// Without this a file opened later could become "standard output" and be written over.
 ///
 /// # Errors
 /// When `/dev/null` cannot be opened.
-pub fn secure_standard_streams() -> Result<(), Errno> {
+pub fn secure_standard_streams() -> Result<[bool; 3], Errno> {
+    let mut closed = [false; 3];
     loop {
         let fd = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
         if number > 2 {
             break;
         }
+        closed[usize::try_from(number).unwrap_or(0)] = true;
         rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty())?;
         std::mem::forget(fd);
     }
     // SAFETY: close_range with CLOEXEC only sets a flag and touches no memory.
-    unsafe {
+    let marked = unsafe {
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
     };
-    Ok(())
+    if marked != 0 {
+        mark_one_by_one();
+    }
+    Ok(closed)
+}
+
+/// Does what kernels before 5.11 cannot do in one call.
+fn mark_one_by_one() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let open = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    for number in open.filter(|&number: &i32| number > 2) {
+        // SAFETY: only sets a flag of a descriptor, if there is one of that number.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
 }
 
 /// Borrows standard input, which [`secure_standard_streams`] made sure to be open.
