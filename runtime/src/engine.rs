@@ -130,6 +130,7 @@ impl EngineError {
 /// # Errors
 /// See [`EngineError`]; copies that run are then ended by the guardian.
 pub fn run(job: Job, observer: Box<dyn Observer>, ties: Ties) -> Result<Verdict, EngineError> {
+    crate::sys::memory::return_large_buffers();
     let poller = Poller::new().map_err(EngineError::Wait)?;
     for (fd, token) in [(&ties.control, Token::Control), (&ties.lifeline, Token::Lifeline)] {
         crate::sys::fd::set_nonblocking(fd).map_err(EngineError::Wait)?;

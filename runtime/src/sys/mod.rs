@@ -1,6 +1,7 @@
 //! System calls that need `unsafe` or care, behind safe functions. No other module has `unsafe`.
 
 pub mod fd;
+pub mod memory;
 pub mod process;
 pub mod signal;
 pub mod spawn;
