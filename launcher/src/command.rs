@@ -41,13 +41,22 @@ pub fn resolve(words: &[OsString]) -> Result<Command, Refusal> {
 /// The command as messages show it: not longer than a line.
 fn shown(words: &[OsString]) -> String {
     const LONGEST: usize = 60;
-    let text: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let text: Vec<_> = words.iter().map(|word| quoted(&word.to_string_lossy())).collect();
     let text = text.join(" ");
     if text.chars().count() <= LONGEST {
         return text;
     }
     let head: String = text.chars().take(LONGEST - 3).collect();
     format!("{head}...")
+}
+
+/// A word as a shell would need it written.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn find(name: &OsStr) -> Result<PathBuf, Refusal> {

@@ -85,7 +85,10 @@ pub fn describe(plan: &Plan) -> Result<String, Message> {
         }
         Prepared::Files(input, mut dealer) => {
             let length = input.layout().length();
-            line("input", format!("{length} bytes in {} files", job.input.len()));
+            line("input", {
+                let files = job.input.len();
+                format!("{length} bytes in {files} {}", if files == 1 { "file" } else { "files" })
+            });
             let mut window = Window::new(job.records);
             let looking = &mut Looking { window: &mut window, input: &input };
             let ranks = job.ranks.get() as usize;
@@ -107,6 +110,15 @@ pub fn describe(plan: &Plan) -> Result<String, Message> {
                     }
                 }
             }
+            let chunks: u64 = shares.iter().map(|share| share.chunks).sum();
+            if chunks > 0 {
+                let _ = writeln!(
+                    text,
+                    "{:<9} {chunks} chunks of {} bytes on average",
+                    "",
+                    length / chunks
+                );
+            }
             table(&mut text, job.deal, &shares);
         }
     }
@@ -115,8 +127,6 @@ pub fn describe(plan: &Plan) -> Result<String, Message> {
 
 fn table(text: &mut String, deal: Deal, shares: &[Share]) {
     if deal == Deal::Dynamic {
-        let chunks: u64 = shares.iter().map(|share| share.chunks).sum();
-        let _ = writeln!(text, "\n{chunks} chunks, each to whichever rank is free then");
         return;
     }
     let _ = writeln!(text, "\n{:>6} {:>10} {:>10} {:>16}", "rank", "chunks", "first", "bytes");

@@ -30,6 +30,8 @@ use crate::{Refusal, progress};
 
 /// How often the bar is drawn.
 const BAR_EVERY: Duration = Duration::from_millis(250);
+/// The width of a terminal that does not say its own.
+const USUAL_COLUMNS: usize = 80;
 /// On the report pipe: the job's verdict follows.
 const STATUS: u8 = b'E';
 /// On the report pipe: the signal that the job ends by follows.
@@ -61,8 +63,8 @@ impl Observer for Console {
 
     fn bar(&mut self, now: &Progress) -> String {
         let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr());
-        let columns = size.map_or(80, |size| usize::from(size.ws_col)).max(20);
-        progress::bar(now, columns)
+        let columns = size.map_or(0, |size| usize::from(size.ws_col));
+        progress::bar(now, if columns == 0 { USUAL_COLUMNS } else { columns })
     }
 
     fn bar_every(&self) -> Option<Duration> {

@@ -125,7 +125,9 @@ pub fn signal_name(number: i32) -> String {
     match rustix::process::Signal::from_named_raw(number) {
         Some(signal) => {
             let name = format!("{signal:?}");
-            format!("SIG{}", name.trim_start_matches("Signal::").trim_start_matches("SIG"))
+            // Abort is the one that is not named there as in signal(7).
+            let name = name.trim_matches('"').trim_start_matches("Signal::");
+            format!("SIG{}", if name == "ABORT" { "ABRT" } else { name })
         }
         None => format!("signal {number}"),
     }
@@ -145,6 +147,13 @@ mod tests {
         assert_eq!(exit_status(Kind::Start(Errno::AGAIN)), 125);
         assert_eq!(exit_status(Kind::ClosedOutput), 141);
         assert_eq!(exit_status(Kind::Own), 125);
+    }
+
+    #[test]
+    fn signals_have_their_usual_names() {
+        assert_eq!(signal_name(9), "SIGKILL");
+        assert_eq!(signal_name(2), "SIGINT");
+        assert_eq!(signal_name(6), "SIGABRT");
     }
 
     #[test]

@@ -183,3 +183,8 @@ fn collect(
     }
     Ok(())
 }
+
+/// How much of a pipe that holds `whole` bytes `part` bytes are, in percent.
+pub fn percent(part: u64, whole: usize) -> usize {
+    usize::try_from(part * 100 / whole.max(1) as u64).unwrap_or(100)
+}

@@ -11,6 +11,7 @@ use super::pipes;
 use crate::buffers::Buffers;
 use crate::input::files::FileInput;
 use crate::message::{Ended, ExitStatus};
+use crate::poller::percent;
 use crate::records::Records;
 use crate::sys::fd::{pipe, set_nonblocking, unread_in_pipe};
 use crate::sys::spawn::{Image, Spawner, Streams};
@@ -250,8 +251,4 @@ impl Outlet {
             _ => (Got::End, 0),
         }
     }
-}
-
-fn percent(part: u64, whole: usize) -> usize {
-    usize::try_from(part * 100 / whole.max(1) as u64).unwrap_or(100)
 }

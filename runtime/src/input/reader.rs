@@ -49,16 +49,34 @@ pub struct StreamReader {
     streams: VecDeque<Stream>,
     offset: u64,
     last: Option<u8>,
+    capacity: usize,
 }
 
 impl StreamReader {
     pub(super) fn new(streams: Vec<Stream>) -> Self {
-        StreamReader { streams: streams.into(), offset: 0, last: None }
+        StreamReader {
+            streams: streams.into(),
+            offset: 0,
+            last: None,
+            capacity: crate::agent::pipes::DEFAULT,
+        }
     }
 
     /// The descriptor to wait on, when the present stream is one that can be waited for.
     pub fn waits_on(&self) -> Option<BorrowedFd<'_>> {
         self.streams.front().filter(|s| s.waits).map(|s| s.fd.as_fd())
+    }
+
+    /// How many bytes the present stream's pipe holds.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Enlarges the pipes among the streams up to `size` bytes.
+    pub fn enlarge(&mut self, size: usize) {
+        for stream in &self.streams {
+            self.capacity = crate::agent::pipes::enlarge(&stream.fd, size);
+        }
     }
 
     /// Notes that the present stream has something to read, or has ended.

@@ -41,6 +41,7 @@ pub struct Sink {
     at: usize,
     queued: usize,
     ready: bool,
+    capacity: usize,
     written: u64,
     buffers: Buffers,
 }
@@ -68,6 +69,7 @@ impl Sink {
             at: 0,
             queued: 0,
             ready: true,
+            capacity: crate::agent::pipes::DEFAULT,
             written: 0,
             buffers,
         })
@@ -96,6 +98,18 @@ impl Sink {
     /// Bytes written.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Enlarges the pipe, if it is one, up to `size` bytes.
+    pub fn enlarge(&mut self, size: usize) {
+        if self.manner != Manner::File {
+            self.capacity = crate::agent::pipes::enlarge(&self.fd, size);
+        }
+    }
+
+    /// How much of the pipe `bytes` bytes are, in percent; 0 where there is none.
+    pub fn share_of_pipe(&self, bytes: u64) -> usize {
+        if self.manner == Manner::File { 0 } else { crate::poller::percent(bytes, self.capacity) }
     }
 
     /// Whether it wants no more for now.

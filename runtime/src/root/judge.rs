@@ -112,6 +112,10 @@ impl Root {
             None => Fate::Good,
         };
         if !self.output_dead {
+            // A job that stops leaves a gap where the failed copy's output would be, and nothing
+            // behind it; one that keeps going closes it.
+            let stops = self.job.on_failure == OnFailure::Stop || self.stopping.is_some();
+            let fate = if stops && fate == Fate::Failed { Fate::Stopped } else { fate };
             let result = self.gather.ended(rank, fate);
             self.gathered(result, poller, now);
         }
@@ -294,8 +298,12 @@ impl Root {
             }
             self.tally.fatal = Some(fatal);
         } else if self.job.on_failure == OnFailure::KeepGoing && self.tally.failures > 0 {
-            let what = if self.job.run == Run::PerChunk { "chunks" } else { "copies" };
-            let text = format!("{} {what} failed", self.tally.failures);
+            let count = self.tally.failures;
+            let what = match self.job.run {
+                Run::PerChunk => plural(count, "chunk", "chunks"),
+                Run::PerRank => plural(count, "copy", "copies"),
+            };
+            let text = format!("{count} {what} failed");
             self.diagnostics.say(&Message::new(text).render("error"));
         }
         self.tell_dropped();
@@ -305,7 +313,7 @@ impl Root {
         let mut notes = Vec::new();
         let stopped = self.stopping.as_ref().map_or(0, |stopping| stopping.stopped);
         if stopped > 0 {
-            let were = plural(stopped, "running copy was", "running copies were");
+            let were = plural(stopped as u64, "running copy was", "running copies were");
             notes.push(format!("{stopped} {were} stopped"));
         }
         if matches!(self.ending, Some(super::Ending::Replace(_))) {
@@ -346,7 +354,7 @@ impl Root {
         {
             let text = format!(
                 "{declined_ranks} {} left early: {dropped_bytes} bytes of input were dropped",
-                plural(usize::try_from(declined_ranks).unwrap_or(2), "copy", "copies"),
+                plural(declined_ranks, "copy", "copies"),
             );
             self.note(&Message::new(text));
         }
@@ -355,7 +363,7 @@ impl Root {
 
 const EARLY_EXIT_HELP: &str = "if the command may stop reading early, pass `--allow-early-exit`";
 
-fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {
+fn plural<'a>(count: u64, one: &'a str, many: &'a str) -> &'a str {
     if count == 1 { one } else { many }
 }
 

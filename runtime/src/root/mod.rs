@@ -191,11 +191,12 @@ impl Root {
         let mut stepped = Stepped::default();
         if self.stopping.is_none() {
             stepped.more |= self.deal(poller, now);
+            stepped.fullest = self.take_stream_share();
         }
         let moved = self.agent.pump(now);
         stepped.any |= moved.any;
         stepped.more |= moved.more;
-        stepped.fullest = moved.fullest;
+        stepped.fullest = stepped.fullest.max(moved.fullest);
         stepped.any |= self.hear_all(poller, now);
         self.check_deadlines(poller, now);
         self.diagnostics.tick(now);
@@ -258,8 +259,14 @@ impl Root {
 
     fn flush(&mut self, poller: &Poller, now: Instant, stepped: &mut Stepped) {
         if !self.output_dead {
-            match self.gather.stage().flush() {
-                Ok(any) => stepped.any |= any,
+            let stage = self.gather.stage();
+            let before = stage.sink.written();
+            match stage.flush() {
+                Ok(any) => {
+                    stepped.any |= any;
+                    let share = stage.sink.share_of_pipe(stage.sink.written() - before);
+                    stepped.fullest = stepped.fullest.max(share);
+                }
                 Err(error) => self.output_failed(&error, poller, now),
             }
         }

@@ -154,7 +154,8 @@ impl Root {
         let buffers = Buffers::default();
         let output = publish::open(&job.output)?;
         let sink = Sink::new(output.fd, &output.name, buffers.clone());
-        let sink = sink.map_err(system("look at the output"))?;
+        let mut sink = sink.map_err(system("look at the output"))?;
+        sink.enlarge(pipe_size(&job));
         let stderr = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)
             .and_then(|fd| Sink::new(fd, "standard error", buffers.clone()))
             .map_err(system("look at standard error"))?;
@@ -174,7 +175,8 @@ impl Root {
                 let source = FileSource::new(Rc::clone(&input), dealer, window);
                 (Source::Files(source), total, Some(input))
             }
-            Prepared::Stream(reader) => {
+            Prepared::Stream(mut reader) => {
+                reader.enlarge(pipe_size(&job));
                 if let Some(fd) = reader.waits_on() {
                     match poller.add(fd, Token::Input) {
                         Ok(()) | Err(Errno::PERM) => {}
@@ -255,7 +257,8 @@ fn pipe_size(job: &Job) -> usize {
     if small || (job.deal == Deal::Dynamic && job.run == Run::PerRank) {
         return pipes::DEFAULT;
     }
-    pipes::affordable(2 * job.ranks.get() as usize)
+    // Two for each copy, our own input and output.
+    pipes::affordable(2 * job.ranks.get() as usize + 2)
 }
 
 fn way(job: &Job) -> Way {

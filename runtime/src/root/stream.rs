@@ -9,7 +9,7 @@ use crate::input::files::HEADER_LIMIT;
 use crate::input::reader::{Arrived, StreamReader};
 use crate::input::stream::StreamCutter;
 use crate::job::{Contract, Deal, Job, Run};
-use crate::poller::Poller;
+use crate::poller::{Poller, percent};
 use crate::records::{Records, end_of_nth};
 
 /// Reads in one step, so that the copies are served between.
@@ -28,6 +28,7 @@ pub(super) struct StreamSource {
     header: Header,
     owner: Option<u32>,
     noted: u64,
+    read: u64,
     /// The next byte is another stream's first.
     begins_anew: bool,
     ended: bool,
@@ -63,6 +64,7 @@ impl StreamSource {
             header: Header { count: job.header, first: None, now: Vec::new(), left: job.header },
             owner: None,
             noted: 0,
+            read: 0,
             begins_anew: false,
             ended: false,
         }
@@ -174,6 +176,13 @@ impl Root {
         true
     }
 
+    /// How much of its pipe the stream's reading took since it was last asked, in percent.
+    pub(super) fn take_stream_share(&mut self) -> usize {
+        let Some(stream) = self.stream() else { return 0 };
+        let read = std::mem::take(&mut stream.read);
+        percent(read, stream.reader.capacity())
+    }
+
     /// Reads once; says whether anything came.
     fn read_stream(&mut self, poller: &Poller, now: Instant) -> Result<bool, InputError> {
         let Some(stream) = self.stream() else { return Ok(false) };
@@ -186,7 +195,10 @@ impl Root {
         stream.bytes.clear();
         stream.at = 0;
         match stream.reader.read(&mut stream.bytes, stream.records)? {
-            Arrived::Some => Ok(true),
+            Arrived::Some => {
+                stream.read += stream.bytes.len() as u64;
+                Ok(true)
+            }
             Arrived::Nothing => {
                 let ends = stream.cutter.may_end_here();
                 self.blocked = Limit::Input;
