@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use px_runtime::failure::{Message, OWN};
 use px_runtime::job::OutputName;
-use px_runtime::sys::fd::secure_standard_streams;
+use px_runtime::sys::fd::{secure_standard_streams, stdout_was_closed};
 
 /// An error that ends the run before it begins, with its exit status.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode, Refusal> {
-    let [_, stdout_was_closed, _] = secure_standard_streams()
+    secure_standard_streams()
         .map_err(|source| Message::new(format!("cannot open `/dev/null`: {source}")))?;
     if rustix::process::getuid() != rustix::process::geteuid()
         || rustix::process::getgid() != rustix::process::getegid()
@@ -73,7 +73,7 @@ fn run() -> Result<ExitCode, Refusal> {
         }
     };
     let plan = plan::plan(*options)?;
-    if stdout_was_closed && plan.job.output == OutputName::Stdout {
+    if stdout_was_closed() && plan.job.output == OutputName::Stdout {
         return Err(Message::new("standard output is closed")
             .help("`-o FILE` writes to a file")
             .into());

@@ -19,7 +19,7 @@ use px_runtime::guardian;
 use px_runtime::root::{CopyRecord, Observer, Progress, Verbosity, Verdict};
 use px_runtime::sys::fd::pipe;
 use px_runtime::sys::process::{Fork, die_by, exit_now, fork, pidfd};
-use px_runtime::sys::signal::{Signals, ignore, is_ignored};
+use px_runtime::sys::signal::{Signals, ignore, is_ignored, set_default};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -95,6 +95,8 @@ pub fn run(plan: Plan) -> Result<ExitCode, Refusal> {
         let text = format!("{} ranks: {}", plan.job.ranks, plan.ranks_reason);
         eprint!("{}", Message::new(text).render("note"));
     }
+    // Inherited as ignored, it would have the kernel reap copies before their status is read.
+    set_default(Signal::CHILD);
     let caught: Vec<Signal> =
         SIGNALS.iter().map(|(signal, _)| *signal).filter(|&signal| !is_ignored(signal)).collect();
     let signals = Signals::block(&caught).map_err(system("take signals"))?;

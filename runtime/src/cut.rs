@@ -15,7 +15,9 @@
 //! let mut chunks = Vec::new();
 //! loop {
 //!     match cutter.step(&layout) {
-//!         Step::Look { offset, .. } => cutter.saw(&input[offset as usize..]),
+//!         Step::Look { offset, .. } => {
+//!             cutter.saw(&input[offset as usize..]);
+//!         }
 //!         Step::Cut(chunk) => chunks.push(chunk.range()),
 //!         Step::End => break,
 //!     }
@@ -123,13 +125,12 @@ struct Scan {
     at: u64,
     seen: u64,
     looks: u32,
-    unterminated: bool,
     end: Option<u64>,
 }
 
 impl Scan {
     fn from(at: u64) -> Self {
-        Scan { at, seen: 0, looks: 0, unterminated: false, end: None }
+        Scan { at, seen: 0, looks: 0, end: None }
     }
 }
 
@@ -202,43 +203,43 @@ impl Cutter {
     }
 
     /// Takes the bytes that the last [`Step::Look`] asked for, or more, or fewer but not none.
-    pub fn saw(&mut self, bytes: &[u8]) {
-        let Records::Delimited(delimiter) = self.records else { return };
+    ///
+    /// Returns how many of them it had to look at.
+    pub fn saw(&mut self, bytes: &[u8]) -> usize {
+        let Records::Delimited(delimiter) = self.records else { return 0 };
         let left = usize::try_from(self.range.end - self.scan.at).unwrap_or(usize::MAX);
         let bytes = &bytes[..bytes.len().min(left)];
-        let target = self.target();
         self.scan.looks += 1;
-        let mut rest = bytes;
-        if let Rule::Records { base, longer } = self.rule {
-            let wanted = base + u64::from(self.index - self.first_index < longer);
-            match end_of_nth(rest, delimiter, wanted.max(1) - self.scan.seen) {
-                Ok(end) => {
-                    self.scan.seen = wanted.max(1);
-                    self.scan.end = Some(self.scan.at + end as u64);
-                    return;
-                }
-                Err(found) => self.scan.seen += found,
-            }
-        } else {
-            // The delimiter that ends the chunk is the first one at or behind byte target - 1.
-            let before = usize::try_from((target - 1).saturating_sub(self.scan.at));
-            let before = before.unwrap_or(usize::MAX).min(rest.len());
-            if self.counting {
-                self.scan.seen += count_delimiters(&rest[..before], delimiter);
-            }
-            rest = &rest[before..];
-            if let Ok(end) = end_of_nth(rest, delimiter, 1) {
-                self.scan.seen += 1;
-                self.scan.end = Some(self.scan.at + (before + end) as u64);
-                return;
-            }
+        if let Some(end) = self.find_end(bytes, delimiter) {
+            self.scan.end = Some(self.scan.at + end as u64);
+            return end;
         }
         self.scan.at += bytes.len() as u64;
-        self.scan.unterminated = bytes.last().is_some_and(|&byte| byte != delimiter);
         if self.scan.at == self.range.end {
-            self.scan.seen += u64::from(self.scan.unterminated);
+            let unterminated = bytes.last().is_some_and(|&byte| byte != delimiter);
+            self.scan.seen += u64::from(unterminated);
             self.scan.end = Some(self.range.end);
         }
+        bytes.len()
+    }
+
+    /// Finds where in `bytes` the chunk ends.
+    fn find_end(&mut self, bytes: &[u8], delimiter: u8) -> Option<usize> {
+        if let Rule::Records { base, longer } = self.rule {
+            let wanted = (base + u64::from(self.index - self.first_index < longer)).max(1);
+            let end = end_of_nth(bytes, delimiter, wanted - self.scan.seen);
+            self.scan.seen = end.map_or_else(|found| self.scan.seen + found, |_| wanted);
+            return end.ok();
+        }
+        // The delimiter that ends the chunk is the first one at or behind byte target - 1.
+        let before = usize::try_from((self.target() - 1).saturating_sub(self.scan.at));
+        let before = before.unwrap_or(usize::MAX).min(bytes.len());
+        if self.counting {
+            self.scan.seen += count_delimiters(&bytes[..before], delimiter);
+        }
+        let end = end_of_nth(&bytes[before..], delimiter, 1).ok()?;
+        self.scan.seen += 1;
+        Some(before + end)
     }
 
     fn cut_at(&mut self, end: u64) -> Step {

@@ -120,6 +120,27 @@ impl Dealer {
         }
     }
 
+    /// Counts the bytes that `rank` is still to have, and gives them to nobody; the flag says
+    /// whether that is all or the budget has ended before.
+    ///
+    /// # Errors
+    /// Whatever looking at the input can give.
+    pub fn rest_of(
+        &mut self,
+        rank: u32,
+        look: &mut dyn Look,
+        budget: &mut u64,
+    ) -> Result<(u64, bool), InputError> {
+        let mut bytes = 0;
+        loop {
+            match self.next(rank, look, budget)? {
+                Next::Chunk(chunk) => bytes += chunk.len(),
+                Next::NotYet => return Ok((bytes, false)),
+                Next::End => return Ok((bytes, true)),
+            }
+        }
+    }
+
     /// Notes that `rank` wants nothing more, and counts what it was still to have.
     pub fn decline(&mut self, rank: u32) {
         match &mut self.way {
@@ -191,9 +212,8 @@ fn advance(
             Step::End => return Ok(Next::End),
             Step::Look { .. } if *budget == 0 => return Ok(Next::NotYet),
             Step::Look { offset, want } => {
-                let bytes = look.look(offset, want)?;
-                *budget = budget.saturating_sub((bytes.len() as u64).min(want as u64));
-                cutter.saw(bytes);
+                let looked_at = cutter.saw(look.look(offset, want)?);
+                *budget = budget.saturating_sub(looked_at as u64);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions};
+use rustix::process::{Pid, Rlimit, WaitId, WaitIdOptions};
 
 use super::feed::{Feed, Stopped};
 use super::pipes;
@@ -82,7 +82,7 @@ impl Copy {
             stderr: child_stderr.as_fd(),
         };
         let started_at = SystemTime::now();
-        let pid = with_open_files(open_files, || spawn(spawner, image, &streams))?;
+        let pid = spawn(spawner, image, &streams, open_files)?;
         let process = match crate::sys::process::pidfd(pid) {
             Ok(process) => process,
             Err(source) => {
@@ -207,26 +207,20 @@ fn prefer_for_oom(pid: Pid) {
     let _ = std::fs::write(path, ABOVE_OURS);
 }
 
-/// Runs `start` under the limit that we were given, not the one that we raised for our pipes.
-fn with_open_files<T>(theirs: Rlimit, start: impl FnOnce() -> T) -> T {
-    let ours = rustix::process::getrlimit(Resource::Nofile);
-    if ours.current == theirs.current {
-        return start();
-    }
-    let _ = rustix::process::setrlimit(Resource::Nofile, theirs);
-    let started = start();
-    let _ = rustix::process::setrlimit(Resource::Nofile, ours);
-    started
-}
-
-fn spawn(spawner: &Spawner, image: &Image<'_>, streams: &Streams<'_>) -> Result<Pid, StartError> {
+fn spawn(
+    spawner: &Spawner,
+    image: &Image<'_>,
+    streams: &Streams<'_>,
+    open_files: Rlimit,
+) -> Result<Pid, StartError> {
+    let start = || spawner.spawn(image, streams, open_files);
     for pause in PAUSES {
-        match spawner.spawn(image, streams) {
+        match start() {
             Err(Errno::AGAIN) => std::thread::sleep(pause),
             other => return other.map_err(|source| ("start", source)),
         }
     }
-    spawner.spawn(image, streams).map_err(|source| ("start", source))
+    start().map_err(|source| ("start", source))
 }
 
 impl Outlet {

@@ -20,11 +20,10 @@ pub const COUNTED: u64 = 64 << 20;
 
 /// Chunks of a size that fits the length of the input, when it is known in records.
 ///
-/// The first chunks may have one record more, so ranks differ by at most one record. A chunk has at
-/// most 64 records, or `most` where that is more.
-pub fn even_records(total: u64, ranks: NonZeroU32, most: u64) -> Rule {
+/// The first chunks may have one record more, so ranks differ by at most one record.
+pub fn even_records(total: u64, ranks: NonZeroU32) -> Rule {
     let ranks = u64::from(ranks.get());
-    let target = (total / (16 * ranks)).clamp(1, most.max(64));
+    let target = (total / (16 * ranks)).clamp(1, 64);
     let chunks = ranks * total.div_ceil(ranks * target).max(1);
     Rule::Records { base: total / chunks, longer: total % chunks }
 }
@@ -71,11 +70,7 @@ pub fn rule(
             records,
             ranks,
             even_bytes(input.layout().length(), ranks, run),
-            |total| {
-                // A fresh copy costs as much as the reading of some 100 KiB.
-                let in_64_kib = (total << 16) / input.layout().length().max(1);
-                even_records(total, ranks, if run == Run::PerChunk { in_64_kib } else { 0 })
-            },
+            |total| even_records(total, ranks),
         ),
     }
 }
@@ -148,7 +143,7 @@ mod tests {
             total in 1u64..100_000, n in 1u32..40,
         ) {
             let ranks = NonZeroU32::new(n).unwrap();
-            let Rule::Records { base, longer } = even_records(total, ranks, 0) else { unreachable!() };
+            let Rule::Records { base, longer } = even_records(total, ranks) else { unreachable!() };
             let mut given = vec![0u64; n as usize];
             let (mut left, mut index) = (total, 0u64);
             while left > 0 {

@@ -95,7 +95,9 @@ pub fn count_chunks(
     let mut chunks = 0;
     while chunks < enough {
         match cutter.step(input.layout()) {
-            Step::Look { offset, want } => cutter.saw(look.look(offset, want)?),
+            Step::Look { offset, want } => {
+                cutter.saw(look.look(offset, want)?);
+            }
             Step::Cut(_) => chunks += 1,
             Step::End => break,
         }

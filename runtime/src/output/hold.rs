@@ -177,6 +177,9 @@ impl Hold {
     fn make_file(&mut self) -> Result<Spill, OutputError> {
         let file =
             tempfile::tempfile_in(&self.directory).map_err(|e| self.failed("make", 0, &e))?;
+        // Nobody else can reach a file without a name, except through /proc.
+        rustix::fs::fchmod(&file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+            .map_err(|errno| self.failed("make", 0, &errno.into()))?;
         const TMPFS: i64 = 0x0102_1994;
         if rustix::fs::fstatfs(&file).is_ok_and(|fs| fs.f_type == TMPFS) {
             self.warning = Some(format!(

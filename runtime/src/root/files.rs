@@ -40,6 +40,14 @@ impl FileSource {
         self.dealer.next(rank, looking, budget)
     }
 
+    /// Bytes that `rank` was still to have, and whether they are all.
+    pub(super) fn rest_of(&mut self, rank: u32) -> (u64, bool) {
+        const LOOKED_AT: u64 = 256 << 20;
+        let looking = &mut Looking { window: &mut self.window, input: &self.input };
+        let mut budget = LOOKED_AT;
+        self.dealer.rest_of(rank, looking, &mut budget).unwrap_or((0, false))
+    }
+
     pub(super) fn explain(&self, offset: u64, source: Option<Errno>) -> InputError {
         self.input.explain(offset, source)
     }

@@ -15,6 +15,13 @@ use crate::poller::Poller;
 /// Messages of single copies shown while the job goes on; the others are counted.
 const SHOWN: u64 = 20;
 
+/// What a copy did not read of its input.
+struct Unread {
+    bytes: u64,
+    /// Else there may be more.
+    exact: bool,
+}
+
 /// Failures and losses so far.
 #[derive(Default)]
 pub struct Tally {
@@ -101,7 +108,8 @@ impl Root {
         if let Err(message) = self.observer.ended(&CopyRecord { rank, chunk, end }) {
             self.fail_now(Failure { kind: Kind::Own, place: 0, message }, poller, now);
         }
-        let complaint = self.complaint(rank, end);
+        let unread = self.unread(rank, end);
+        let complaint = self.complaint(rank, end, &unread);
         let state = &mut self.ranks[rank as usize];
         state.running = false;
         let stopped = end.stopped && !state.timed_out;
@@ -119,7 +127,7 @@ impl Root {
             let result = self.gather.ended(rank, fate);
             self.gathered(result, poller, now);
         }
-        self.after_copy(rank, fate, end, poller, now);
+        self.after_copy(rank, fate, &unread, poller, now);
         if let (Some((kind, message)), Fate::Failed) = (complaint, fate) {
             let place = chunk.unwrap_or(u64::from(rank));
             self.fail(Failure { kind, place, message }, poller, now);
@@ -127,22 +135,29 @@ impl Root {
     }
 
     /// Decides whether a rank goes on after its copy has ended.
-    fn after_copy(&mut self, rank: u32, fate: Fate, end: &Ended, poller: &Poller, now: Instant) {
+    fn after_copy(
+        &mut self,
+        rank: u32,
+        fate: Fate,
+        unread: &Unread,
+        poller: &Poller,
+        now: Instant,
+    ) {
         let state = &mut self.ranks[rank as usize];
         if self.job.run == Run::PerChunk {
-            if fate == Fate::Good && end.unread > 0 {
-                self.tally.drop_bytes(end.unread, false);
+            if fate == Fate::Good && unread.bytes > 0 {
+                self.tally.drop_bytes(unread.bytes, false);
                 self.tally.declined_ranks += 1;
             }
             self.over_with_stream(rank, poller, now);
             return;
         }
-        let early = !state.end_of_input || end.unread > 0;
+        let early = !state.end_of_input || unread.bytes > 0;
         match fate {
-            Fate::Good if early && end.unread > 0 => self.declines(rank, end.unread, poller, now),
+            Fate::Good if unread.bytes > 0 => self.declines(rank, unread.bytes, poller, now),
             // Whether it left too early shows when there is more for it.
             Fate::Good if early && self.job.deal != Deal::Dynamic => state.gone = true,
-            Fate::Failed if early => self.declines(rank, end.unread, poller, now),
+            Fate::Failed if early => self.declines(rank, unread.bytes, poller, now),
             _ => self.rank_over(rank, poller, now),
         }
         self.over_with_stream(rank, poller, now);
@@ -183,8 +198,24 @@ impl Root {
         self.fail(failure, poller, now);
     }
 
+    /// Counts what a copy did not read: what it was given, and what it was still to be given.
+    fn unread(&mut self, rank: u32, end: &Ended) -> Unread {
+        let state = &self.ranks[rank as usize];
+        let more_was_to_come = self.job.run == Run::PerRank && !state.end_of_input;
+        let counts = self.job.early_exit == EarlyExit::Fails && !end.stopped;
+        match &mut self.source {
+            Source::Files(files)
+                if more_was_to_come && counts && self.job.deal != Deal::Dynamic =>
+            {
+                let (rest, exact) = files.rest_of(rank);
+                Unread { bytes: end.unread + rest, exact }
+            }
+            _ => Unread { bytes: end.unread, exact: !more_was_to_come },
+        }
+    }
+
     /// What is wrong with the way in which a copy ended, if anything is.
-    fn complaint(&self, rank: u32, end: &Ended) -> Option<(Kind, Message)> {
+    fn complaint(&self, rank: u32, end: &Ended, unread: &Unread) -> Option<(Kind, Message)> {
         let state = &self.ranks[rank as usize];
         let who = self.who(rank);
         let own = |text: String| Some((Kind::Own, Message::new(text)));
@@ -225,11 +256,13 @@ impl Root {
                 Some((Kind::Own, Message::new(text).help(help)))
             }
             ExitStatus::Exited(status)
-                if end.unread > 0 && self.job.early_exit == EarlyExit::Fails =>
+                if unread.bytes > 0 && self.job.early_exit == EarlyExit::Fails =>
             {
+                let at_least = if unread.exact { "" } else { "at least " };
                 let text = format!(
-                    "{who} exited with status {status} and left {} bytes of its input unread{place}",
-                    end.unread
+                    "{who} exited with status {status} and left {at_least}{} bytes of its input \
+                     unread{place}",
+                    unread.bytes
                 );
                 Some((Kind::Own, Message::new(text).help(EARLY_EXIT_HELP)))
             }

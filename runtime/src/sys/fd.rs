@@ -1,27 +1,51 @@
 //! Descriptors: the standard three, pipes and what they hold.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 
+/// Which of descriptors 0, 1 and 2 were closed when this process began, one bit each.
+static CLOSED_AT_START: AtomicU8 = AtomicU8::new(0);
+
+/// Looks before the language's own start-up code does, which opens `/dev/null` in their place.
+extern "C" fn look_at_start() {
+    for number in 0..3 {
+        // SAFETY: asks for a flag of a descriptor, if there is one of that number.
+        if unsafe { libc::fcntl(number, libc::F_GETFD) } == -1 {
+            CLOSED_AT_START.fetch_or(1 << number, Ordering::Relaxed);
+        }
+    }
+}
+
+// SAFETY: the loader calls what stands here, once, before `main`; the function only makes system
+// calls and touches an atomic.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK_AT_START: extern "C" fn() = look_at_start;
+
+/// Whether standard output was closed when this process began.
+///
+/// What is written to it then goes nowhere, without an error.
+pub fn stdout_was_closed() -> bool {
+    CLOSED_AT_START.load(Ordering::Relaxed) & 2 != 0
+}
+
 /// Makes sure that descriptors 0, 1 and 2 are open, on `/dev/null` where they were closed, and
-/// that no other descriptor reaches a child. Says which were closed.
+/// that no other descriptor reaches a child.
 ///
 /// Without this a file opened later could become "standard output" and be written over.
 ///
 /// # Errors
 /// When `/dev/null` cannot be opened.
-pub fn secure_standard_streams() -> Result<[bool; 3], Errno> {
-    let mut closed = [false; 3];
+pub fn secure_standard_streams() -> Result<(), Errno> {
     loop {
         let fd = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-        let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
-        if number > 2 {
+        if fd.as_raw_fd() > 2 {
             break;
         }
-        closed[usize::try_from(number).unwrap_or(0)] = true;
         rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty())?;
         std::mem::forget(fd);
     }
@@ -32,7 +56,7 @@ pub fn secure_standard_streams() -> Result<[bool; 3], Errno> {
     if marked != 0 {
         mark_one_by_one();
     }
-    Ok(closed)
+    Ok(())
 }
 
 /// Does what kernels before 5.11 cannot do in one call.

@@ -61,6 +61,12 @@ pub fn is_ignored(signal: Signal) -> bool {
     }
 }
 
+/// Sets `signal` back to what it does by itself.
+pub fn set_default(signal: Signal) {
+    // SAFETY: sets a disposition that runs no code.
+    unsafe { libc::signal(signal.as_raw(), libc::SIG_DFL) };
+}
+
 /// Sets `signal` to be ignored.
 pub fn ignore(signal: Signal) {
     // SAFETY: sets a disposition that runs no code.

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::process::{Pid, Resource, Rlimit};
 
 /// The attributes that every copy starts with: a session of its own, no signal blocked, every
 /// signal at its default.
@@ -78,11 +78,17 @@ impl Spawner {
         }
     }
 
-    /// Starts `image` on `streams` (all three numbered above 2) as leader of a new session.
+    /// Starts `image` on `streams` (all three numbered above 2) as leader of a new session, with
+    /// `open_files` as its limit: the one that we were given, not the one raised for our pipes.
     ///
     /// # Errors
     /// That of `clone` or `execve`: `EAGAIN`, `ENOENT`, `EACCES`, `ENOEXEC`, `E2BIG`, ...
-    pub fn spawn(&self, image: &Image<'_>, streams: &Streams<'_>) -> Result<Pid, Errno> {
+    pub fn spawn(
+        &self,
+        image: &Image<'_>,
+        streams: &Streams<'_>,
+        open_files: Rlimit,
+    ) -> Result<Pid, Errno> {
         let mut pid = 0;
         // SAFETY: the pointer lists end in null and their strings outlive the call (`Image`
         // borrows them); `actions` is initialised first and destroyed last.
@@ -97,6 +103,8 @@ impl Spawner {
                 }
             }
             if result == 0 {
+                // Only here: under a low limit the actions' descriptors would not be accepted.
+                let ours = lower_open_files(open_files);
                 result = libc::posix_spawn(
                     &mut pid,
                     image.path.as_ptr(),
@@ -105,6 +113,9 @@ impl Spawner {
                     image.argv.as_ptr(),
                     image.envp.as_ptr(),
                 );
+                if let Some(ours) = ours {
+                    let _ = rustix::process::setrlimit(Resource::Nofile, ours);
+                }
             }
             libc::posix_spawn_file_actions_destroy(&mut actions);
             result
@@ -119,6 +130,15 @@ impl Drop for Spawner {
         // SAFETY: initialised in `new`, destroyed once.
         unsafe { libc::posix_spawnattr_destroy(&mut self.attributes) };
     }
+}
+
+/// Sets the soft limit of open files; returns what it was where that was another.
+fn lower_open_files(theirs: Rlimit) -> Option<Rlimit> {
+    let ours = rustix::process::getrlimit(Resource::Nofile);
+    if ours.current == theirs.current {
+        return None;
+    }
+    rustix::process::setrlimit(Resource::Nofile, theirs).ok().map(|()| ours)
 }
 
 fn check(result: libc::c_int) -> Result<(), Errno> {
