@@ -24,6 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
 /// How often dealing looks at what copies have read, where that decides.
 const TICK: Duration = Duration::from_millis(1);
+/// After this long without an event everything is tried once more: no event that was lost on its
+/// way can make a job hang.
+const STIR: Duration = Duration::from_secs(1);
 /// Steps without a pause while each of them finds something to do.
 const STEPS: u32 = 4;
 
@@ -144,10 +147,18 @@ pub fn run(job: Job, observer: Box<dyn Observer>, ties: Ties) -> Result<Verdict,
 impl Engine {
     fn run(mut self) -> Result<Verdict, EngineError> {
         let mut events = Vec::new();
+        let mut last_event = self.clock.now();
         let mut stepped = Stepped { more: true, ..Stepped::default() };
         loop {
             let timeout = self.timeout(stepped);
             self.poller.wait(timeout, &mut events).map_err(EngineError::Wait)?;
+            let now = self.clock.now();
+            if !events.is_empty() {
+                last_event = now;
+            } else if now >= last_event + STIR {
+                last_event = now;
+                self.root.stir(now);
+            }
             for event in events.drain(..) {
                 self.take(event)?;
             }
@@ -168,7 +179,7 @@ impl Engine {
         let now = self.clock.now();
         let deadline = self.root.deadline().map(|at| at.saturating_duration_since(now));
         let tick = self.root.ticks().then_some(TICK);
-        [deadline, tick].into_iter().flatten().min()
+        [deadline, tick, Some(STIR)].into_iter().flatten().min()
     }
 
     fn steps(&mut self) -> Stepped {

@@ -18,6 +18,9 @@ use crate::sys::timespec;
 /// A process that the kernel does not end for this long (a dead network file system) is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often to look for an end that was not reported.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Waits for the end of `agent` or of whoever holds the other end of `lifeline`, then kills and
 /// reaps every descendant of this process.
 ///
@@ -30,7 +33,7 @@ pub fn guard(agent: Pid, lifeline: &OwnedFd) -> Result<bool, Errno> {
     let mut agent_lives = reap(agent);
     while agent_lives {
         let mut fds = [PollFd::new(&signals, PollFlags::IN), PollFd::new(lifeline, PollFlags::IN)];
-        match rustix::event::poll(&mut fds, None) {
+        match rustix::event::poll(&mut fds, Some(&timespec(LOOK_EVERY))) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(other) => return Err(other),
         }

@@ -131,6 +131,20 @@ pub enum FromAgent {
         /// The error, or none where there were fewer bytes than at the start.
         source: Option<Errno>,
     },
+    /// A copy's stdin could not be written; the copy gets no more.
+    FeedFailed {
+        /// Whose.
+        rank: u32,
+        /// Why.
+        source: Errno,
+    },
+    /// A copy's stdout or stderr could not be read to its end.
+    ReadFailed {
+        /// Whose.
+        rank: u32,
+        /// Why.
+        source: Errno,
+    },
     /// Output of a copy.
     Output {
         /// Whose.

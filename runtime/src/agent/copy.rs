@@ -22,6 +22,9 @@ const TURN: u64 = 2 << 20;
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(250)];
 
+/// Stands for an end of which nothing is known.
+const KILLED: i32 = 9;
+
 /// A pipe's end in this process, and whether the next call may give something.
 pub(super) struct Outlet {
     pub(super) fd: OwnedFd,
@@ -36,6 +39,7 @@ pub(super) enum Got {
     Bytes(Vec<u8>),
     Nothing,
     End,
+    Failed(Errno),
 }
 
 /// A running or ended copy.
@@ -163,13 +167,17 @@ impl Copy {
             return;
         }
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let Ok(Some(end)) = rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), options)
-        else {
-            return;
-        };
-        let status = match (end.exit_status(), end.terminating_signal()) {
-            (Some(code), _) => ExitStatus::Exited(code),
-            (None, signal) => ExitStatus::Signaled(signal.unwrap_or(9)),
+        let looked = rustix::io::retry_on_intr(|| {
+            rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), options)
+        });
+        let status = match looked {
+            Ok(None) => return,
+            Ok(Some(end)) => match (end.exit_status(), end.terminating_signal()) {
+                (Some(code), _) => ExitStatus::Exited(code),
+                (None, signal) => ExitStatus::Signaled(signal.unwrap_or(KILLED)),
+            },
+            // Nothing will ever be known of it, which must not pass as success.
+            Err(_) => ExitStatus::Signaled(KILLED),
         };
         self.exited = Some((status, now));
         self.stdin = None;
@@ -181,8 +189,10 @@ impl Copy {
 
     /// Reaps the process and tells all about it.
     pub(super) fn end(self, now: Instant, leaked: bool) -> Ended {
-        let _ = rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), WaitIdOptions::EXITED);
-        let status = self.exited.map_or(ExitStatus::Signaled(9), |(status, _)| status);
+        let _ = rustix::io::retry_on_intr(|| {
+            rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), WaitIdOptions::EXITED)
+        });
+        let status = self.exited.map_or(ExitStatus::Signaled(KILLED), |(status, _)| status);
         let ended = self.exited.map_or(now, |(_, at)| at);
         let epoch = self.started_at.duration_since(SystemTime::UNIX_EPOCH);
         Ended {
@@ -239,10 +249,11 @@ impl Outlet {
             _ => {}
         }
         buffers.give(bytes);
-        match result {
-            Err(Errno::AGAIN | Errno::INTR) => (Got::Nothing, 0),
-            // Besides the end nothing can come from a pipe of our own.
-            _ => (Got::End, 0),
-        }
+        let got = match result {
+            Ok(_) => Got::End,
+            Err(Errno::AGAIN | Errno::INTR) => Got::Nothing,
+            Err(source) => Got::Failed(source),
+        };
+        (got, 0)
     }
 }

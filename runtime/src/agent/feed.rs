@@ -41,6 +41,8 @@ pub enum Stopped {
     Full,
     /// The share of this turn is used up.
     Turn,
+    /// Writing into the pipe failed.
+    Pipe(Errno),
     /// Reading the input at this offset failed, or gave nothing.
     Input(u64, Option<Errno>),
 }
@@ -118,7 +120,8 @@ impl Feed {
                     self.advance(count);
                 }
                 Err(Errno::INTR) => {}
-                Err(_) => break Stopped::Full,
+                Err(Errno::AGAIN) => break Stopped::Full,
+                Err(source) => break Stopped::Pipe(source),
             }
         };
         (written, why)

@@ -235,17 +235,32 @@ impl Agent {
             self.told.push_back(FromAgent::Consumed { rank, bytes: written });
         }
         moved.more |= why == Stopped::Turn;
-        if let Stopped::Input(offset, source) = why {
-            copy.feed.clear();
-            self.told.push_back(FromAgent::InputFailed { rank, offset, source });
+        match why {
+            Stopped::Input(offset, source) => {
+                copy.feed.clear();
+                self.told.push_back(FromAgent::InputFailed { rank, offset, source });
+            }
+            Stopped::Pipe(source) => {
+                copy.feed.clear();
+                self.told.push_back(FromAgent::FeedFailed { rank, source });
+            }
+            Stopped::Empty | Stopped::Full | Stopped::Turn => {}
         }
-        if let Some(bytes) = read(&mut copy.stdout, output_credit, &self.buffers, moved) {
-            copy.printed += bytes.len() as u64;
-            self.told.push_back(FromAgent::Output { rank, bytes });
+        match read(&mut copy.stdout, output_credit, &self.buffers, moved) {
+            Some(Ok(bytes)) => {
+                copy.printed += bytes.len() as u64;
+                self.told.push_back(FromAgent::Output { rank, bytes });
+            }
+            Some(Err(source)) => self.told.push_back(FromAgent::ReadFailed { rank, source }),
+            None => {}
         }
-        if let Some(bytes) = read(&mut copy.stderr, diagnostic_credit, &self.buffers, moved) {
-            copy.complained += bytes.len() as u64;
-            self.told.push_back(FromAgent::Diagnostic { rank, bytes });
+        match read(&mut copy.stderr, diagnostic_credit, &self.buffers, moved) {
+            Some(Ok(bytes)) => {
+                copy.complained += bytes.len() as u64;
+                self.told.push_back(FromAgent::Diagnostic { rank, bytes });
+            }
+            Some(Err(source)) => self.told.push_back(FromAgent::ReadFailed { rank, source }),
+            None => {}
         }
         self.end_if_done(slot, moved, now);
     }
@@ -270,6 +285,16 @@ impl Agent {
         self.told.push_back(FromAgent::Ended { rank, end });
         self.running -= 1;
         moved.any = true;
+    }
+
+    /// Takes every pipe for ready and looks at every process, whatever was reported.
+    pub fn stir(&mut self, now: Instant) {
+        for copy in self.slots.iter_mut().filter_map(|slot| slot.copy.as_mut()) {
+            copy.writable = true;
+            copy.look_for_exit(now);
+            set_ready(&mut copy.stdout, false);
+            set_ready(&mut copy.stderr, false);
+        }
     }
 
     /// When [`Agent::pump`] must be called even if nothing happens.
@@ -303,7 +328,7 @@ fn read(
     credit: &mut i64,
     buffers: &Buffers,
     moved: &mut Moved,
-) -> Option<Vec<u8>> {
+) -> Option<Result<Vec<u8>, Errno>> {
     let open = outlet.as_mut().filter(|outlet| outlet.ready && *credit > 0)?;
     let (got, share) = open.read(buffers);
     match got {
@@ -312,12 +337,17 @@ fn read(
             moved.any = true;
             moved.more |= open.ready;
             moved.fullest = moved.fullest.max(share);
-            return Some(bytes);
+            return Some(Ok(bytes));
         }
         Got::Nothing => {}
         Got::End => {
             moved.any = true;
             *outlet = None;
+        }
+        Got::Failed(source) => {
+            moved.any = true;
+            *outlet = None;
+            return Some(Err(source));
         }
     }
     None

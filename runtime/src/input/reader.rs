@@ -50,6 +50,7 @@ pub struct StreamReader {
     offset: u64,
     last: Option<u8>,
     capacity: usize,
+    begun: bool,
 }
 
 impl StreamReader {
@@ -59,6 +60,7 @@ impl StreamReader {
             offset: 0,
             last: None,
             capacity: crate::agent::pipes::DEFAULT,
+            begun: false,
         }
     }
 
@@ -86,6 +88,13 @@ impl StreamReader {
         }
     }
 
+    /// Takes the present stream for ready, unless it has yet to get its first writer.
+    pub fn stir(&mut self) {
+        if self.begun {
+            self.woken();
+        }
+    }
+
     /// Whether a read may give something.
     pub fn is_ready(&self) -> bool {
         self.streams.front().is_none_or(|s| s.ready)
@@ -101,7 +110,7 @@ impl StreamReader {
     pub fn read(&mut self, buffer: &mut Vec<u8>, records: Records) -> Result<Arrived, InputError> {
         let more = self.streams.len() > 1;
         let Some(stream) = self.streams.front_mut() else { return Ok(Arrived::EndOfAll) };
-        let before = buffer.len();
+        self.begun = true;
         match read_some(stream, buffer) {
             Ok(0) => {}
             Ok(count) => {
@@ -119,7 +128,6 @@ impl StreamReader {
                 return Err(InputError::Read { name, offset: self.offset, source });
             }
         }
-        debug_assert_eq!(before, buffer.len());
         if more
             && let Some(delimiter) = records.delimiter()
             && self.last.is_some_and(|last| last != delimiter)
@@ -127,6 +135,7 @@ impl StreamReader {
             buffer.push(delimiter);
         }
         self.streams.pop_front();
+        self.begun = false;
         self.offset = 0;
         self.last = None;
         Ok(if more { Arrived::EndOfOne } else { Arrived::EndOfAll })

@@ -101,6 +101,20 @@ impl Root {
         self.fail_now(Failure { kind, place: u64::from(rank), message }, poller, now);
     }
 
+    pub(super) fn pipe_failed(
+        &mut self,
+        rank: u32,
+        step: &'static str,
+        source: Errno,
+        poller: &Poller,
+        now: Instant,
+    ) {
+        let text = format!("{}: cannot {step}: {source}", self.who(rank));
+        let failure =
+            Failure { kind: Kind::Own, place: u64::from(rank), message: Message::new(text) };
+        self.fail_now(failure, poller, now);
+    }
+
     /// Takes the end of a copy; all that it printed was taken before.
     pub(super) fn ended(&mut self, rank: u32, end: &Ended, poller: &Poller, now: Instant) {
         let chunk = self.ranks[rank as usize].chunk;

@@ -242,6 +242,12 @@ impl Root {
                     self.input_failed(&error, poller, now);
                 }
             }
+            FromAgent::FeedFailed { rank, source } => {
+                self.pipe_failed(rank, "write to its stdin", source, poller, now);
+            }
+            FromAgent::ReadFailed { rank, source } => {
+                self.pipe_failed(rank, "read its output", source, poller, now);
+            }
             FromAgent::Output { rank, bytes } => {
                 self.ranks[rank as usize].owed_output += bytes.len();
                 if !self.output_dead {
@@ -418,6 +424,16 @@ impl Root {
             }
             Token::Stderr => self.diagnostics.sink().woken(),
             _ => self.agent.ready(event, now),
+        }
+    }
+
+    /// Tries everything once more, in case that something became ready and nobody was told.
+    pub fn stir(&mut self, now: Instant) {
+        self.agent.stir(now);
+        self.gather.stage().sink.woken();
+        self.diagnostics.sink().woken();
+        if let Source::Stream(stream) = &mut self.source {
+            stream.reader.stir();
         }
     }
 
