@@ -4,6 +4,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use px_runtime::agent::VARIABLES;
 use px_runtime::failure::{Message, NOT_EXECUTABLE, NOT_FOUND};
 use px_runtime::job::Command;
 
@@ -26,7 +27,7 @@ pub fn resolve(words: &[OsString]) -> Result<Command, Refusal> {
     };
     let argv = text(&mut words.iter().map(|word| word.as_bytes().to_vec()))?;
     // What tells a copy its place is ours to say, also inside another job's copy.
-    let ours = |key: &OsStr| key.as_bytes().starts_with(b"PX_");
+    let ours = |key: &OsStr| VARIABLES.iter().any(|name| key == *name);
     let environment =
         text(&mut std::env::vars_os().filter(|(key, _)| !ours(key)).map(|(key, value)| {
             let mut pair = key.into_vec();
@@ -83,7 +84,8 @@ fn find(name: &OsStr) -> Result<PathBuf, Refusal> {
         let candidate = directory.join(name);
         match look(&candidate) {
             Found::File => return Ok(candidate),
-            Found::Unfit(why) if why != "it is a directory" => unfit = Some((candidate, why)),
+            // A directory, or what lies behind one that may not be searched, is no command.
+            Found::Unfit(why) if candidate.is_file() => unfit = Some((candidate, why)),
             _ => {}
         }
     }

@@ -111,13 +111,8 @@ pub fn describe(plan: &Plan) -> Result<String, Message> {
                 }
             }
             let chunks: u64 = shares.iter().map(|share| share.chunks).sum();
-            if chunks > 0 {
-                let _ = writeln!(
-                    text,
-                    "{:<9} {chunks} chunks of {} bytes on average",
-                    "",
-                    length / chunks
-                );
+            if let Some(average) = length.checked_div(chunks) {
+                let _ = writeln!(text, "{:<9} {chunks} chunks of {average} bytes on average", "");
             }
             table(&mut text, job.deal, &shares);
         }

@@ -54,7 +54,11 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
     let mut notes = Vec::new();
     let input = input(&options, &mut notes)?;
     let output = options.raw("output").map_or(OutputName::Stdout, |path| {
-        if path == "-" { OutputName::Stdout } else { OutputName::Path(path.into()) }
+        if path == "-" || path == "/dev/stdout" {
+            OutputName::Stdout
+        } else {
+            OutputName::Path(path.into())
+        }
     });
     let verbosity = match (options.flag("quiet"), options.flag("verbose")) {
         (true, true) => return Err(Message::new("`-q` and `-v` exclude each other").into()),

@@ -215,6 +215,12 @@ struct Front {
     presses: u32,
 }
 
+/// Has `fd` waited for too; returns its place.
+fn add<'a>(fds: &mut Vec<PollFd<'a>>, fd: &'a OwnedFd) -> usize {
+    fds.push(PollFd::new(fd, PollFlags::IN));
+    fds.len() - 1
+}
+
 /// What has been reported so far.
 #[derive(Default)]
 struct Reported {
@@ -229,27 +235,23 @@ impl Front {
         let mut reported = Reported::default();
         let mut guardian_lives = true;
         while guardian_lives || !reported.over {
-            let report = if reported.over { PollFlags::empty() } else { PollFlags::IN };
-            let guardian = if guardian_lives { PollFlags::IN } else { PollFlags::empty() };
-            let mut fds = [
-                PollFd::new(&self.signals, PollFlags::IN),
-                PollFd::new(&self.report, report),
-                PollFd::new(&guardian_end, guardian),
-            ];
+            // A pipe that has ended stays ready for ever, so it is asked after no more.
+            let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+            let report = (!reported.over).then(|| add(&mut fds, &self.report));
+            let guardian = guardian_lives.then(|| add(&mut fds, &guardian_end));
             match rustix::event::poll(&mut fds, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(system("wait for the job")(errno).into()),
             }
-            let [signal, report, ended] = fds.map(|fd| !fd.revents().is_empty());
-            if signal {
-                while let Some(signal) = self.signals.next() {
-                    self.pass_on(signal);
-                }
+            let ready = |at: usize| !fds[at].revents().is_empty();
+            let (report, ended) = (report.is_some_and(ready), guardian.is_some_and(ready));
+            while let Some(signal) = self.signals.next() {
+                self.pass_on(signal);
             }
-            if report && !reported.over {
+            if report {
                 self.read_report(&mut reported);
             }
-            if ended && guardian_lives {
+            if ended {
                 guardian_lives = false;
                 let _ = rustix::process::waitpid(Some(self.guardian), WaitOptions::empty());
                 self.sweep_if_orphaned();

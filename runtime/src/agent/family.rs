@@ -80,10 +80,15 @@ pub fn descendants() -> Vec<Pid> {
     let table = table();
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let alive: HashMap<i32, bool> = table.iter().map(|row| (row.pid, !row.zombie)).collect();
+    // The table is not read in one moment, so it may even hold a cycle.
+    let mut seen = HashSet::from([own]);
     let mut todo = vec![own];
     let mut found = Vec::new();
     while let Some(parent) = todo.pop() {
         for row in table.iter().filter(|row| row.parent == parent) {
+            if !seen.insert(row.pid) {
+                continue;
+            }
             todo.push(row.pid);
             if alive.get(&row.pid) == Some(&true) {
                 found.extend(Pid::from_raw(row.pid));

@@ -363,18 +363,24 @@ fn watch(copy: &Copy, rank: u32, poller: &Poller) -> Result<(), Errno> {
     Ok(())
 }
 
+/// The names of the variables by which a copy learns its place.
+pub const VARIABLES: [&str; 7] =
+    ["PX_RANK", "PX_SIZE", "PX_LOCAL_RANK", "PX_LOCAL_SIZE", "PX_HOST", "PX_JOB_ID", "PX_CHUNK"];
+
 /// What a copy learns of the job through its environment.
 fn variables(job: &Job, rank: u32, chunk: Option<u64>) -> Vec<CString> {
-    let mut list = vec![
-        format!("PX_RANK={rank}"),
-        format!("PX_SIZE={}", job.ranks),
-        format!("PX_LOCAL_RANK={rank}"),
-        format!("PX_LOCAL_SIZE={}", job.ranks),
-        format!("PX_HOST={}", job.host),
-        format!("PX_JOB_ID={}", job.id),
+    let (rank, ranks) = (rank.to_string(), job.ranks.to_string());
+    let chunk = chunk.filter(|_| job.run == Run::PerChunk).map(|chunk| chunk.to_string());
+    let values = [
+        Some(&rank),
+        Some(&ranks),
+        Some(&rank),
+        Some(&ranks),
+        Some(&job.host),
+        Some(&job.id),
+        chunk.as_ref(),
     ];
-    if let (Run::PerChunk, Some(chunk)) = (job.run, chunk) {
-        list.push(format!("PX_CHUNK={chunk}"));
-    }
-    list.into_iter().filter_map(|text| CString::new(text).ok()).collect()
+    let pairs = VARIABLES.iter().zip(values);
+    let texts = pairs.filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    texts.filter_map(|text| CString::new(text).ok()).collect()
 }

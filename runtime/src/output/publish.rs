@@ -68,6 +68,11 @@ pub fn open(name: &OutputName) -> Result<Output, OutputError> {
         OutputName::Path(path) => path,
     };
     let failed = |source| OutputError::Open { name: path.display().to_string(), source };
+    if ["/dev/fd", "/proc/self/fd"].iter().any(|descriptors| path.starts_with(descriptors)) {
+        // What an open descriptor leads to is written to, never replaced.
+        let fd = open_device(path).map_err(failed)?;
+        return Ok(Output { fd, name: shown(path), ending: Ending::Close });
+    }
     let target = resolve(path);
     match rustix::fs::stat(&target) {
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {

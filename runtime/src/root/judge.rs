@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::{CopyRecord, RankState, Root, Source};
 use crate::failure::{Failure, Kind, Message, exit_status, signal_name};
 use crate::input::files::Grown;
-use crate::job::{Deal, EarlyExit, OnFailure, Run};
+use crate::job::{ChunkSize, Deal, EarlyExit, OnFailure, Run};
 use crate::message::{Ended, ExitStatus};
 use crate::output::gather::{Breach, BreachWay, Fate};
 use crate::poller::Poller;
@@ -142,10 +142,30 @@ impl Root {
             self.gathered(result, poller, now);
         }
         self.after_copy(rank, fate, &unread, poller, now);
+        self.mention_small_chunks();
         if let (Some((kind, message)), Fate::Failed) = (complaint, fate) {
             let place = chunk.unwrap_or(u64::from(rank));
             self.fail(Failure { kind, place, message }, poller, now);
         }
+    }
+
+    /// Says once that most of the time goes into starting copies.
+    fn mention_small_chunks(&mut self) {
+        const COPIES: u64 = 1000;
+        const SMALL: u64 = 32 << 10;
+        let chosen_by_us = self.job.chunk == ChunkSize::Automatic;
+        let started = self.gather.committed();
+        // A person who waits wants to know; a script's stderr stays empty.
+        let somebody_looks = self.observer.bar_every().is_some()
+            || self.observer.verbosity() == super::Verbosity::Verbose;
+        if !somebody_looks || !chosen_by_us || started != COPIES || self.dealt / COPIES > SMALL {
+            return;
+        }
+        let text = format!(
+            "{COPIES} copies were started for {} bytes each on average",
+            self.dealt / COPIES
+        );
+        self.note(&Message::new(text).help("`--chunk-size 1M` starts fewer"));
     }
 
     /// Decides whether a rank goes on after its copy has ended.

@@ -1,0 +1,69 @@
+//! `side-by-side`: times pxrun beside its peers, an oracle and the bare limits of this machine.
+//!
+//! The same binary plays three parts. Called plainly it is the harness: it prepares an input, runs
+//! every contestant of every work in turn, round by round, checks each result and prints medians.
+//! Called as `bare-feeder`, `bare-pump` or `spawn-loop` it is one of the bare limits, so that a
+//! limit is timed as a process of its own, exactly as pxrun is.
+
+mod chart;
+mod contestant;
+mod ground;
+mod input;
+mod limits;
+mod machine;
+mod measure;
+mod options;
+mod problem;
+mod record;
+mod report;
+mod roster;
+mod rounds;
+mod running;
+mod scratch;
+mod stats;
+mod sweep;
+mod sys;
+mod targets;
+mod tools;
+mod verify;
+mod works;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use problem::Problem;
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let outcome = match limits::asked_for(&words) {
+        Some(limit) => limits::run(limit, &words[1..]),
+        None => side_by_side(&words),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("side-by-side: error: {problem}");
+            problem.exit_code()
+        }
+    }
+}
+
+/// The harness itself, from its words to the printed tables.
+fn side_by_side(words: &[OsString]) -> Result<(), Problem> {
+    let options::Asked::Run(options) = options::parse(words)? else {
+        print!("{}", options::HELP);
+        return Ok(());
+    };
+    sys::note_interrupts().map_err(Problem::step("install the signal handler"))?;
+    let ground = ground::Ground::prepare(*options)?;
+    let machine = machine::describe(&ground)?;
+    let results = works::run_all(&ground)?;
+    let text = report::whole(&ground, &machine, &results);
+    println!("{text}");
+    let drawn = chart::draw(&results);
+    if ground.options.record {
+        record::write(&text, &drawn)
+    } else {
+        record::write_chart(&ground.options.chart, &drawn)
+    }
+}

@@ -1,0 +1,199 @@
+//! The command line of the harness, read once into one value.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::problem::Problem;
+use crate::works;
+
+pub const HELP: &str = "\
+Time pxrun beside its peers, an oracle and the bare limits of this machine.
+
+side-by-side [OPTIONS]
+
+  --size SIZE       bytes of input (default 1G; K, M, G are powers of 1024)
+  --input FILE      take the input's first --size bytes from FILE instead of generating them
+  --dir DIR         where inputs and outputs are kept during the run (default TMPDIR or /tmp)
+  --rounds N        timed rounds after one warm-up round (default 7)
+  --only WORK       only this work; may be repeated: wc sed python cat sed-k chunks start deal
+  --np N            ranks (default: the cores this process may use)
+  --pipe-size SIZE  size of the pipes of the bare feeder and the bare pump (default 1M)
+  --paced[=MICROS]  also run a bare feeder that sleeps between its rounds (default 100)
+  --starts N        one-record chunks of the work `chunks` (default 10000)
+  --chunks N        chunks of the work `deal` (default 1000000)
+  --limit SECONDS   the longest that one run may take (default 120)
+  --chart FILE      where the chart goes (default: side-by-side.svg beside this program)
+  --record          rewrite the results in benches/README.md and benches/results.svg
+  --help            print this
+
+Environment: PXRUN is the pxrun to time (default: the one beside this program), PX_PEERS a folder
+in which peers are looked for first.
+";
+
+/// What the words ask for.
+pub enum Asked {
+    Help,
+    Run(Box<Options>),
+}
+
+/// A validated command line.
+pub struct Options {
+    pub size_bytes: u64,
+    pub input: Option<PathBuf>,
+    pub dir: PathBuf,
+    pub rounds: usize,
+    pub only: Vec<String>,
+    pub np: usize,
+    pub pipe_bytes: usize,
+    pub pace: Option<Duration>,
+    pub starts: u64,
+    pub chunks: u64,
+    pub limit: Duration,
+    pub chart: PathBuf,
+    pub record: bool,
+}
+
+impl Options {
+    fn defaults() -> Options {
+        Options {
+            size_bytes: 1 << 30,
+            input: None,
+            dir: std::env::temp_dir(),
+            rounds: 7,
+            only: Vec::new(),
+            np: std::thread::available_parallelism().map_or(1, usize::from),
+            pipe_bytes: 1 << 20,
+            pace: None,
+            starts: 10_000,
+            chunks: 1_000_000,
+            limit: Duration::from_secs(120),
+            chart: beside_this_program("side-by-side.svg"),
+            record: false,
+        }
+    }
+
+    /// Whether the work of this name is to be run.
+    pub fn wants(&self, work: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == work)
+    }
+}
+
+/// The path of a file in this program's own folder.
+pub fn beside_this_program(name: &str) -> PathBuf {
+    std::env::current_exe().map_or_else(|_| PathBuf::from(name), |exe| exe.with_file_name(name))
+}
+
+/// Reads the words after the program's name.
+pub fn parse(words: &[OsString]) -> Result<Asked, Problem> {
+    let mut options = Options::defaults();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let word = text(word)?;
+        let (name, attached) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (word, None),
+        };
+        match name {
+            "--help" | "-h" => return Ok(Asked::Help),
+            "--record" => options.record = true,
+            "--paced" => {
+                options.pace =
+                    Some(Duration::from_micros(number(name, attached.unwrap_or("100"))?));
+            }
+            _ => {
+                let value = match attached {
+                    Some(value) => value,
+                    None => text(words.next().ok_or_else(|| missing(name))?)?,
+                };
+                set(&mut options, name, value)?;
+            }
+        }
+    }
+    if options.record && !options.only.is_empty() {
+        let what = "`--record` writes the results of all works, so it cannot go with `--only`";
+        return Err(Problem::Usage(what.to_owned()));
+    }
+    Ok(Asked::Run(Box::new(options)))
+}
+
+fn set(options: &mut Options, name: &str, value: &str) -> Result<(), Problem> {
+    match name {
+        "--size" => options.size_bytes = size(name, value)?,
+        "--input" => options.input = Some(PathBuf::from(value)),
+        "--dir" => options.dir = PathBuf::from(value),
+        "--rounds" => options.rounds = count(name, value)?,
+        "--only" => options.only.push(known_work(value)?),
+        "--np" => options.np = count(name, value)?,
+        "--pipe-size" => {
+            options.pipe_bytes =
+                usize::try_from(size(name, value)?).map_err(|_| bad(name, value))?;
+        }
+        "--starts" => options.starts = number(name, value)?.max(1),
+        "--chunks" => options.chunks = number(name, value)?.max(16),
+        "--limit" => options.limit = Duration::from_secs(number(name, value)?),
+        "--chart" => options.chart = PathBuf::from(value),
+        _ => return Err(Problem::Usage(format!("no option is called `{name}`"))),
+    }
+    Ok(())
+}
+
+fn known_work(value: &str) -> Result<String, Problem> {
+    if works::ALL.iter().any(|work| work.id == value) {
+        return Ok(value.to_owned());
+    }
+    Err(Problem::Usage(format!("no work is called `{value}`")))
+}
+
+fn text(word: &OsString) -> Result<&str, Problem> {
+    word.to_str().ok_or_else(|| Problem::Usage(format!("`{}` is not UTF-8", word.display())))
+}
+
+fn missing(name: &str) -> Problem {
+    Problem::Usage(format!("`{name}` needs a value, or is no option"))
+}
+
+fn bad(name: &str, value: &str) -> Problem {
+    Problem::Usage(format!("`{name}` must be a whole number in range, found `{value}`"))
+}
+
+fn number(name: &str, value: &str) -> Result<u64, Problem> {
+    value.parse().map_err(|_| bad(name, value))
+}
+
+fn count(name: &str, value: &str) -> Result<usize, Problem> {
+    value.parse().ok().filter(|count| *count > 0).ok_or_else(|| bad(name, value))
+}
+
+/// Reads `64K`, `256M`, `1G` or plain bytes.
+pub fn size(name: &str, value: &str) -> Result<u64, Problem> {
+    let digits = value.trim_end_matches(['K', 'M', 'G', 'i', 'B']);
+    let shift = match &value[digits.len()..] {
+        "" => 0,
+        "K" | "KiB" => 10,
+        "M" | "MiB" => 20,
+        "G" | "GiB" => 30,
+        _ => return Err(bad(name, value)),
+    };
+    let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    size.filter(|size| *size > 0).ok_or_else(|| bad(name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        assert_eq!(size("--size", "3M").ok(), Some(3 << 20));
+        assert_eq!(size("--size", "1GiB").ok(), Some(1 << 30));
+        assert_eq!(size("--size", "17").ok(), Some(17));
+        assert!(size("--size", "3T").is_err());
+        assert!(size("--size", "0").is_err());
+    }
+
+    #[test]
+    fn record_takes_all_works() {
+        assert!(parse(&["--record".into(), "--only=wc".into()]).is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! The result as markdown: the targets first, then a table a work.
+
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::contestant::ORACLE;
+use crate::ground::{Ground, mebibytes};
+use crate::rounds::Outcome;
+use crate::targets::judge;
+use crate::works::Raced;
+
+/// The whole report.
+pub fn whole(ground: &Ground, machine: &[String], results: &[Raced]) -> String {
+    let options = &ground.options;
+    let mut text = format!(
+        "Measured on {}, {} ranks, an input of {}, {} rounds after a warm-up (three times as many \
+         for `start`), pipes of the bare limits {}. Times are medians, with the quartiles in brackets.\n\n",
+        date(),
+        options.np,
+        mebibytes(options.size_bytes),
+        options.rounds,
+        mebibytes(options.pipe_bytes as u64),
+    );
+    for fact in machine {
+        line(&mut text, &format!("* {fact}"));
+    }
+    text.push('\n');
+    targets(&mut text, results);
+    for raced in results {
+        work(&mut text, raced);
+    }
+    text.trim_end().to_owned()
+}
+
+fn targets(text: &mut String, results: &[Raced]) {
+    line(text, "| work | target | found | |");
+    line(text, "|---|---|---|---|");
+    for raced in results {
+        for target in &raced.work.targets {
+            let verdict = judge(target, &raced.outcomes);
+            let met = match verdict.met {
+                Some(true) => "met",
+                Some(false) => "**missed**",
+                None => "not judged",
+            };
+            let (wanted, found) = (verdict.wanted, verdict.found);
+            line(text, &format!("| {} | {wanted} | {found} | {met} |", raced.work.id));
+        }
+    }
+}
+
+fn work(text: &mut String, raced: &Raced) {
+    line(text, &format!("\n### {}: {}\n", raced.work.id, raced.work.title));
+    if raced.outcomes.is_empty() {
+        line(text, "Nobody here can do this work.");
+        return;
+    }
+    let limit = raced.work.limit.unwrap_or("bare limit");
+    line(text, &format!("| contestant | wall | CPU, all | CPU, own | x oracle | x {limit} |"));
+    line(text, "|---|---|---|---|---|---|");
+    for outcome in &raced.outcomes {
+        if let Some(failure) = &outcome.failure {
+            let failure = failure.replace(['|', '\n'], " ");
+            line(text, &format!("| {} | failed: {failure} | | | | |", outcome.name));
+            continue;
+        }
+        let name = match outcome.scale {
+            1 => outcome.name.to_owned(),
+            scale => format!("{} (times {scale})", outcome.name),
+        };
+        let own = outcome.own().map_or_else(String::new, |own| own.text());
+        let ratio = |to: &str| ratio(outcome, to, &raced.outcomes);
+        let cells = [
+            name,
+            outcome.wall().text(),
+            outcome.cpu().text(),
+            own,
+            ratio(ORACLE),
+            raced.work.limit.map(ratio).unwrap_or_default(),
+        ];
+        line(text, &format!("| {} |", cells.join(" | ")));
+    }
+    for remark in &raced.work.remarks {
+        line(text, &format!("\n{remark}"));
+    }
+}
+
+fn ratio(outcome: &Outcome, to: &str, outcomes: &[Outcome]) -> String {
+    let reference = outcomes.iter().find(|other| other.name == to && other.failure.is_none());
+    let ratio = reference.map(|reference| outcome.wall().median / reference.wall().median);
+    ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"))
+}
+
+fn line(text: &mut String, line: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{line}");
+}
+
+/// Today as YYYY-MM-DD, in UTC.
+fn date() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (year, month, day) = civil(since.as_secs() / 86_400);
+    format!("{year}-{month:02}-{day:02}")
+}
+
+/// Days since 1970-01-01 as a date, counted year by year and month by month.
+fn civil(mut days: u64) -> (u64, u64, u64) {
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    (year, month, days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::civil;
+
+    #[test]
+    fn dates_are_right_around_leap_days() {
+        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(civil(11_016), (2000, 2, 29));
+        assert_eq!(civil(19_722), (2023, 12, 31));
+        assert_eq!(civil(20_513), (2026, 3, 1));
+    }
+}

@@ -1,0 +1,114 @@
+//! The targets that pxrun sets itself, and whether a run met them.
+
+use crate::rounds::Outcome;
+use crate::stats::duration;
+
+/// What a contestant of ours must reach.
+pub struct Target {
+    pub subject: &'static str,
+    pub aim: Aim,
+}
+
+/// How it is judged; all values are medians.
+pub enum Aim {
+    WallAtMost {
+        times: f64,
+        of: &'static str,
+    },
+    OwnCpuAtMost {
+        times: f64,
+        of: &'static str,
+    },
+    /// At least so many times faster than the fastest of these.
+    FasterThan {
+        times: f64,
+        fastest_of: &'static [&'static str],
+        called: &'static str,
+    },
+    WallBelow {
+        seconds: f64,
+    },
+    /// Own CPU above that of another contestant, for each unit of work.
+    OwnCpuPerUnit {
+        above: &'static str,
+        units: u64,
+        unit: &'static str,
+        below_seconds: f64,
+    },
+}
+
+/// A target as it is printed.
+pub struct Verdict {
+    pub wanted: String,
+    pub found: String,
+    /// `None` where something needed was not measured.
+    pub met: Option<bool>,
+}
+
+/// Judges one target over the outcomes of its work.
+pub fn judge(target: &Target, outcomes: &[Outcome]) -> Verdict {
+    let wanted = format!("{}: {}", target.subject, wanted(&target.aim));
+    match found(target, outcomes) {
+        Ok((found, met)) => Verdict { wanted, found, met: Some(met) },
+        Err(why) => Verdict { wanted, found: why, met: None },
+    }
+}
+
+fn wanted(aim: &Aim) -> String {
+    match aim {
+        Aim::WallAtMost { times, of } => format!("wall at most {times:.2} x {of}"),
+        Aim::OwnCpuAtMost { times, of } => format!("own CPU at most {times:.2} x {of}"),
+        Aim::FasterThan { times, called, .. } if *times == 1.0 => format!("faster than {called}"),
+        Aim::FasterThan { times, called, .. } => format!("at least {times} x faster than {called}"),
+        Aim::WallBelow { seconds } => format!("wall at most {}", duration(*seconds)),
+        Aim::OwnCpuPerUnit { unit, below_seconds, .. } => {
+            format!("own CPU under {} a {unit}", duration(*below_seconds))
+        }
+    }
+}
+
+fn found(target: &Target, outcomes: &[Outcome]) -> Result<(String, bool), String> {
+    let ours = named(outcomes, target.subject)?;
+    let wall = ours.wall().median;
+    match &target.aim {
+        Aim::WallAtMost { times, of } => {
+            let ratio = wall / named(outcomes, of)?.wall().median;
+            Ok((format!("{ratio:.2} x"), ratio <= *times))
+        }
+        Aim::OwnCpuAtMost { times, of } => {
+            let ratio = own(ours)? / own(named(outcomes, of)?)?;
+            Ok((format!("{ratio:.2} x"), ratio <= *times))
+        }
+        Aim::FasterThan { times, fastest_of, .. } => {
+            let walls = fastest_of.iter().filter_map(|name| named(outcomes, name).ok());
+            let fastest = walls
+                .map(|peer| (peer.wall().median, peer.name))
+                .min_by(|a, b| a.0.total_cmp(&b.0));
+            let (fastest, name) = fastest.ok_or("the peer was not measured")?;
+            let ratio = fastest / wall;
+            let met = ratio > *times || (ratio == *times && *times != 1.0);
+            let which = if fastest_of.len() > 1 { format!(" (`{name}`)") } else { String::new() };
+            Ok((format!("{ratio:.2} x{which}"), met))
+        }
+        Aim::WallBelow { seconds } => Ok((duration(wall), wall <= *seconds)),
+        Aim::OwnCpuPerUnit { above, units, below_seconds, .. } => {
+            let apart = own(ours)? - own(named(outcomes, above)?)?;
+            let each = apart / *units as f64;
+            Ok((duration(each), each < *below_seconds))
+        }
+    }
+}
+
+fn named<'a>(outcomes: &'a [Outcome], name: &str) -> Result<&'a Outcome, String> {
+    let outcome = outcomes.iter().find(|outcome| outcome.name == name);
+    let outcome = outcome.ok_or_else(|| format!("{name} was not measured"))?;
+    match &outcome.failure {
+        Some(_) => Err(format!("{name} failed")),
+        None => Ok(outcome),
+    }
+}
+
+fn own(outcome: &Outcome) -> Result<f64, String> {
+    let own = outcome.own().map(|own| own.median);
+    own.ok_or_else(|| format!("{} did not tell its own CPU time", outcome.name))
+}

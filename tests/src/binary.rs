@@ -1,0 +1,43 @@
+//! Where the programs under test are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Returns the `pxrun` under test: `$PXRUN`, else the release or debug build next to this test's
+/// own target directory.
+///
+/// # Panics
+///
+/// When there is none.
+pub fn pxrun() -> PathBuf {
+    if let Some(path) = env::var_os("PXRUN") {
+        let path = PathBuf::from(path);
+        assert!(path.is_absolute(), "PXRUN must be an absolute path, found {path:?}");
+        assert!(path.is_file(), "PXRUN names no file: {path:?}");
+        return path;
+    }
+    let target = profile_directory().parent().expect("a target directory").to_path_buf();
+    let built = ["release", "debug"].map(|profile| target.join(profile).join("pxrun"));
+    built.into_iter().find(|path| path.is_file()).unwrap_or_else(|| {
+        panic!("no pxrun in {}: run `cargo build --release` first, or set PXRUN", target.display())
+    })
+}
+
+/// Returns the program of misbehaving children, which cargo builds beside the tests.
+///
+/// # Panics
+///
+/// When it is not there.
+pub fn zoo() -> PathBuf {
+    let path = profile_directory().join("px-zoo");
+    assert!(path.is_file(), "no px-zoo at {}: run the tests by `cargo test`", path.display());
+    path
+}
+
+/// `target/PROFILE` of the running test, whose executable lies in `target/PROFILE/deps`.
+fn profile_directory() -> PathBuf {
+    let test = env::current_exe().expect("the test's own path");
+    let parent = test.parent().expect("the test's own directory");
+    let profile = if parent.ends_with("deps") { parent.parent() } else { Some(parent) };
+    profile.map(Path::to_path_buf).expect("a profile directory")
+}
