@@ -8,7 +8,7 @@
 set -euo pipefail
 export LC_ALL=C
 here=$(dirname "$0")
-text=${1:-$here/jabberwocky.txt}
+text=${1:-$here/harbour.txt}
 how_many=${2:-5}
 
 "${PXRUN:-pxrun}" awk -f "$here/count.awk" < "$text" |

@@ -39,6 +39,10 @@ impl Setup {
         for &(resource, soft, hard) in &self.limits {
             setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })?;
         }
+        // Whoever runs the tests may ignore some of these: under nohup, or in the background.
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGTSTP] {
+            restore(signal)?;
+        }
         for &signal in &self.ignored {
             ignore(signal)?;
         }

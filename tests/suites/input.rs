@@ -375,7 +375,7 @@ fn other_records_are_cut_where_they_end() {
 #[test]
 fn ten_million_empty_lines() {
     let input = vec![b'\n'; 10_000_000];
-    for mode in ["-np 2 cat", "-np 2 -k cat", "-np 2 -k --contract lines cat"] {
+    for mode in ["-np 2 cat", "-np 2 -k --chunk-size 64K cat", "-np 2 -k --contract lines cat"] {
         let outcome = Job::new(mode).input(&input).measured().run();
         assert!(outcome.ok().within_memory(2).stdout == input, "{mode}");
         assert!(Job::new(mode).piped(&*input).run().ok().stdout == input, "{mode}, piped");

@@ -7,11 +7,12 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Rlimit, WaitId, WaitIdOptions};
 
 use super::feed::{Feed, Stopped};
+use super::oom::OomPreference;
 use super::pipes;
 use crate::buffers::Buffers;
 use crate::input::files::FileInput;
 use crate::message::{Ended, ExitStatus};
-use crate::poller::percent;
+use crate::poller::{Poller, Token, percent};
 use crate::records::Records;
 use crate::sys::fd::{pipe, set_nonblocking, unread_in_pipe};
 use crate::sys::spawn::{Image, Spawner, Streams};
@@ -52,6 +53,8 @@ pub(super) struct Copy {
     kept: OwnedFd,
     pub(super) feed: Feed,
     pub(super) writable: bool,
+    /// The poller knows of stdin.
+    watched: bool,
     pub(super) end_of_input: bool,
     pub(super) stdout: Option<Outlet>,
     pub(super) stderr: Option<Outlet>,
@@ -74,6 +77,7 @@ impl Copy {
         image: &Image<'_>,
         pipe_size: usize,
         open_files: Rlimit,
+        preferred_for_oom: &OomPreference,
         now: Instant,
     ) -> Result<Copy, StartError> {
         let make = || pipe().map_err(|source| ("make a pipe for", source));
@@ -86,7 +90,7 @@ impl Copy {
             stderr: child_stderr.as_fd(),
         };
         let started_at = SystemTime::now();
-        let pid = spawn(spawner, image, &streams, open_files)?;
+        let pid = spawn(spawner, image, &streams, open_files, preferred_for_oom)?;
         let process = match crate::sys::process::pidfd(pid) {
             Ok(process) => process,
             Err(source) => {
@@ -98,7 +102,6 @@ impl Copy {
         for end in [&stdin, &stdout, &stderr] {
             set_nonblocking(end).map_err(|source| ("set up a pipe of", source))?;
         }
-        prefer_for_oom(pid);
         let capacity = pipes::enlarge(&stdin, pipe_size);
         let outlet = |fd, size| {
             let capacity = pipes::enlarge(&fd, size);
@@ -110,6 +113,7 @@ impl Copy {
             kept,
             feed: Feed::default(),
             writable: true,
+            watched: false,
             end_of_input: false,
             stdout: outlet(stdout, pipe_size),
             stderr: outlet(stderr, pipes::DEFAULT),
@@ -153,6 +157,15 @@ impl Copy {
             self.stdin = None;
         }
         (written, percent(written, self.capacity), why)
+    }
+
+    /// Has the poller tell when stdin takes more; many a copy never needs it.
+    pub(super) fn watch_stdin(&mut self, rank: u32, poller: &Poller) -> Result<(), Errno> {
+        if let Some(stdin) = self.stdin.as_ref().filter(|_| !self.watched) {
+            poller.add(stdin, Token::ChildStdin(rank))?;
+            self.watched = true;
+        }
+        Ok(())
     }
 
     /// Bytes in stdin's pipe that the copy has not read.
@@ -209,21 +222,14 @@ impl Copy {
     }
 }
 
-/// When memory runs out a copy goes before the process that can tell the user of it.
-fn prefer_for_oom(pid: Pid) {
-    const ABOVE_OURS: &str = "300";
-    let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
-    // Not being allowed to is no failure of the copy.
-    let _ = std::fs::write(path, ABOVE_OURS);
-}
-
 fn spawn(
     spawner: &Spawner,
     image: &Image<'_>,
     streams: &Streams<'_>,
     open_files: Rlimit,
+    preferred_for_oom: &OomPreference,
 ) -> Result<Pid, StartError> {
-    let start = || spawner.spawn(image, streams, open_files);
+    let start = || preferred_for_oom.around(|| spawner.spawn(image, streams, open_files));
     for pause in PAUSES {
         match start() {
             Err(Errno::AGAIN) => std::thread::sleep(pause),

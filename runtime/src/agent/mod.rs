@@ -8,6 +8,7 @@
 mod copy;
 pub mod family;
 mod feed;
+mod oom;
 pub mod pipes;
 
 use std::collections::VecDeque;
@@ -56,6 +57,7 @@ pub struct Agent {
     buffers: Buffers,
     pipe_size: usize,
     open_files: rustix::process::Rlimit,
+    oom: oom::OomPreference,
     running: usize,
 }
 
@@ -81,6 +83,7 @@ impl Agent {
             buffers,
             pipe_size,
             open_files,
+            oom: oom::OomPreference::new(),
             running: 0,
             job,
         })
@@ -167,7 +170,7 @@ impl Agent {
         let command = &self.job.command;
         let more = variables(&self.job, rank, chunk);
         let image = Image::new(&command.path, &command.argv, &command.environment, &more);
-        Copy::start(&self.spawner, &image, self.pipe_size, self.open_files, now)
+        Copy::start(&self.spawner, &image, self.pipe_size, self.open_files, &self.oom, now)
     }
 
     fn signal(&mut self, rank: Option<u32>, signal: Signal) {
@@ -212,17 +215,17 @@ impl Agent {
     }
 
     /// Writes, reads and ends what can be written, read and ended now.
-    pub fn pump(&mut self, now: Instant) -> Moved {
+    pub fn pump(&mut self, poller: &Poller, now: Instant) -> Moved {
         let mut moved = Moved::default();
         for rank in 0..self.slots.len() {
             if self.slots[rank].copy.is_some() {
-                self.pump_rank(rank, &mut moved, now);
+                self.pump_rank(rank, &mut moved, poller, now);
             }
         }
         moved
     }
 
-    fn pump_rank(&mut self, slot: usize, moved: &mut Moved, now: Instant) {
+    fn pump_rank(&mut self, slot: usize, moved: &mut Moved, poller: &Poller, now: Instant) {
         let rank = u32::try_from(slot).unwrap_or(u32::MAX);
         let Slot { copy: Some(copy), output_credit, diagnostic_credit } = &mut self.slots[slot]
         else {
@@ -244,7 +247,12 @@ impl Agent {
                 copy.feed.clear();
                 self.told.push_back(FromAgent::FeedFailed { rank, source });
             }
-            Stopped::Empty | Stopped::Full | Stopped::Turn => {}
+            Stopped::Full => {
+                if let Err(source) = copy.watch_stdin(rank, poller) {
+                    self.told.push_back(FromAgent::FeedFailed { rank, source });
+                }
+            }
+            Stopped::Empty | Stopped::Turn => {}
         }
         match read(&mut copy.stdout, output_credit, &self.buffers, moved) {
             Some(Ok(bytes)) => {
@@ -355,8 +363,7 @@ fn read(
 
 fn watch(copy: &Copy, rank: u32, poller: &Poller) -> Result<(), Errno> {
     poller.add(&copy.process, Token::Process(rank))?;
-    if let (Some(stdin), Some(stdout), Some(stderr)) = (&copy.stdin, &copy.stdout, &copy.stderr) {
-        poller.add(stdin, Token::ChildStdin(rank))?;
+    if let (Some(stdout), Some(stderr)) = (&copy.stdout, &copy.stderr) {
         poller.add(&stdout.fd, Token::ChildStdout(rank))?;
         poller.add(&stderr.fd, Token::ChildStderr(rank))?;
     }

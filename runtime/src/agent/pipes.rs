@@ -35,12 +35,13 @@ fn size_for(count: usize, budget: usize, largest: usize) -> usize {
     size.max(DEFAULT)
 }
 
-/// Enlarges a pipe if it can be, and returns how much it holds.
+/// Enlarges a pipe if it can be, and returns how much it holds, as far as asking is worth it.
 pub fn enlarge(pipe: impl AsFd, size: usize) -> usize {
-    if size > DEFAULT {
-        let _ = rustix::pipe::fcntl_setpipe_size(&pipe, size);
+    if size <= DEFAULT {
+        return DEFAULT;
     }
-    rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(DEFAULT)
+    let enlarged = rustix::pipe::fcntl_setpipe_size(&pipe, size);
+    enlarged.or_else(|_| rustix::pipe::fcntl_getpipe_size(&pipe)).unwrap_or(DEFAULT)
 }
 
 #[cfg(test)]

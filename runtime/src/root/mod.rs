@@ -193,7 +193,7 @@ impl Root {
             stepped.more |= self.deal(poller, now);
             stepped.fullest = self.take_stream_share();
         }
-        let moved = self.agent.pump(now);
+        let moved = self.agent.pump(poller, now);
         stepped.any |= moved.any;
         stepped.more |= moved.more;
         stepped.fullest = stepped.fullest.max(moved.fullest);

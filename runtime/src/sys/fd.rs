@@ -82,15 +82,12 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
 }
 
-/// Makes reads and writes on this descriptor's description return instead of waiting.
-///
-/// Only for descriptions that nobody else shares.
+/// Makes reads and writes on this end of a fresh pipe return instead of waiting.
 ///
 /// # Errors
 /// None in practice.
-pub fn set_nonblocking(fd: impl AsFd) -> Result<(), Errno> {
-    let flags = rustix::fs::fcntl_getfl(&fd)?;
-    rustix::fs::fcntl_setfl(fd, flags | OFlags::NONBLOCK)
+pub fn set_nonblocking(pipe: impl AsFd) -> Result<(), Errno> {
+    rustix::fs::fcntl_setfl(pipe, OFlags::NONBLOCK)
 }
 
 /// Returns how many bytes lie unread in a pipe.
