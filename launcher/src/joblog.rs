@@ -1,11 +1,13 @@
 //! A line for each copy that has ended, in the columns of GNU parallel's `--joblog`.
 
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use px_runtime::failure::{Message, escape};
-use px_runtime::job::Job;
+use px_runtime::input::open::InputName;
+use px_runtime::job::{Job, OutputName};
 use px_runtime::message::ExitStatus;
 use px_runtime::root::CopyRecord;
 
@@ -17,6 +19,22 @@ pub struct Joblog {
     command: String,
 }
 
+/// Whether the job reads or writes the file that was found.
+fn used_elsewhere(found: &Metadata, job: &Job) -> bool {
+    let inputs = job.input.iter().map(|name| match name {
+        InputName::Stdin => Path::new("/proc/self/fd/0"),
+        InputName::Path(path) => path,
+    });
+    let output = match &job.output {
+        OutputName::Stdout => Path::new("/proc/self/fd/1"),
+        OutputName::Path(path) => path,
+    };
+    inputs
+        .chain([output])
+        .filter_map(|path| std::fs::metadata(path).ok())
+        .any(|other| (other.dev(), other.ino()) == (found.dev(), found.ino()))
+}
+
 impl Joblog {
     /// Makes the file, or empties it, and writes the line of column names.
     ///
@@ -26,7 +44,16 @@ impl Joblog {
         let name = path.display().to_string();
         let failed =
             |error: std::io::Error| Message::new(format!("cannot write joblog `{name}`: {error}"));
-        let mut file = File::create(path).map_err(failed)?;
+        let open = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let mut file = open.map_err(failed)?;
+        let found = file.metadata().map_err(failed)?;
+        if found.is_file() {
+            if used_elsewhere(&found, job) {
+                let text = format!("joblog `{name}` is an input or the output too");
+                return Err(Message::new(text).help("name another file"));
+            }
+            file.set_len(0).map_err(failed)?;
+        }
         let columns = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
         file.write_all(columns.as_bytes()).map_err(failed)?;
         let words = job.command.argv.iter().map(|word| word.to_string_lossy());

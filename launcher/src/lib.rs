@@ -49,10 +49,16 @@ pub fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(refusal) => {
-            eprint!("{}", refusal.message.render("error"));
+            say(&refusal.message.render("error"));
             ExitCode::from(refusal.status)
         }
     }
+}
+
+/// Writes to standard error; where that cannot be written nobody can be told.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 fn run() -> Result<ExitCode, Refusal> {

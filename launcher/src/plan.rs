@@ -221,7 +221,7 @@ fn shape(options: &Options, records: Records) -> Result<(Run, Deal, Order, Contr
 
 fn input(options: &Options, notes: &mut Vec<String>) -> Result<Vec<InputName>, Message> {
     let named: Vec<OsString> = options.all("input");
-    let stdin = |name: &OsString| name == "-";
+    let stdin = |name: &OsString| name == "-" || name == "/dev/stdin";
     if named.iter().filter(|name| stdin(name)).count() > 1 {
         return Err(Message::new("standard input can be read only once, found `-i -` twice"));
     }
@@ -233,7 +233,7 @@ fn input(options: &Options, notes: &mut Vec<String>) -> Result<Vec<InputName>, M
         return Ok(vec![InputName::Stdin]);
     }
     let name = |name: OsString| {
-        if name == "-" { InputName::Stdin } else { InputName::Path(name.into()) }
+        if stdin(&name) { InputName::Stdin } else { InputName::Path(name.into()) }
     };
     Ok(named.into_iter().map(name).collect())
 }

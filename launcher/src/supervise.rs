@@ -11,7 +11,7 @@
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use px_runtime::engine::{self, EngineError, Order, Ties};
 use px_runtime::failure::{Message, OWN};
@@ -20,18 +20,21 @@ use px_runtime::root::{CopyRecord, Observer, Progress, Verbosity, Verdict};
 use px_runtime::sys::fd::pipe;
 use px_runtime::sys::process::{Fork, die_by, exit_now, fork, pidfd};
 use px_runtime::sys::signal::{Signals, ignore, is_ignored, set_default};
+use px_runtime::sys::timespec;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::joblog::Joblog;
 use crate::plan::Plan;
-use crate::{Refusal, progress};
+use crate::{Refusal, progress, say};
 
 /// How often the bar is drawn.
 const BAR_EVERY: Duration = Duration::from_millis(250);
 /// The width of a terminal that does not say its own.
 const USUAL_COLUMNS: usize = 80;
+/// Ending all copies by force takes the agent no longer.
+const STOPPING: Duration = Duration::from_millis(1500);
 /// On the report pipe: the job's verdict follows.
 const STATUS: u8 = b'E';
 /// On the report pipe: the signal that the job ends by follows.
@@ -88,13 +91,15 @@ pub fn run(plan: Plan) -> Result<ExitCode, Refusal> {
     let joblog = plan.joblog.as_deref().map(|path| Joblog::create(path, &plan.job)).transpose()?;
     if plan.verbosity > Verbosity::Quiet {
         for note in &plan.notes {
-            eprint!("{}", Message::new(note).render("note"));
+            say(&Message::new(note).render("note"));
         }
     }
     if plan.verbosity == Verbosity::Verbose {
         let text = format!("{} ranks: {}", plan.job.ranks, plan.ranks_reason);
-        eprint!("{}", Message::new(text).render("note"));
+        say(&Message::new(text).render("note"));
     }
+    // A limit of file size is to be an error of the write.
+    ignore(Signal::XFSZ);
     // Inherited as ignored, it would have the kernel reap copies before their status is read.
     set_default(Signal::CHILD);
     let caught: Vec<Signal> =
@@ -107,6 +112,7 @@ pub fn run(plan: Plan) -> Result<ExitCode, Refusal> {
     // Should the guardian itself be killed, its orphans come here.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(system("become subreaper"))?;
+    let grace = plan.job.grace;
     match fork().map_err(system("start the guardian"))? {
         Fork::Child => {
             drop((control, report, alive, signals));
@@ -117,7 +123,17 @@ pub fn run(plan: Plan) -> Result<ExitCode, Refusal> {
         Fork::Parent(guardian) => {
             drop((control_end, report_end, alive_end, joblog));
             let verbose = plan.verbosity == Verbosity::Verbose;
-            Front { signals, control, report, _alive: alive, guardian, presses: 0 }.wait(verbose)
+            let front = Front {
+                signals,
+                control,
+                report,
+                _alive: alive,
+                guardian,
+                presses: 0,
+                grace,
+                patience: None,
+            };
+            front.wait(verbose)
         }
     }
 }
@@ -132,7 +148,7 @@ struct Ends {
 fn become_guardian(plan: Plan, console: Console, ends: Ends) -> ! {
     let _ = rustix::thread::set_name(c"px-guardian");
     let failed = |step, errno| -> ! {
-        eprint!("{}", system(step)(errno).render("error"));
+        say(&system(step)(errno).render("error"));
         exit_now(i32::from(OWN))
     };
     if let Err(errno) = rustix::process::setsid() {
@@ -179,7 +195,7 @@ fn become_agent(plan: Plan, console: Console, ties: Ties) -> ! {
         // Nobody is there to be told.
         Err(EngineError::Orphaned("pxrun")) => exit_now(i32::from(OWN)),
         Err(error) => {
-            eprint!("{}", error.message().render("error"));
+            say(&error.message().render("error"));
             (STATUS, u64::from(OWN))
         }
     };
@@ -213,6 +229,9 @@ struct Front {
     _alive: OwnedFd,
     guardian: Pid,
     presses: u32,
+    grace: Duration,
+    /// When to wait for the agent no longer, and the signal to end by.
+    patience: Option<(Instant, Signal)>,
 }
 
 /// Has `fd` waited for too; returns its place.
@@ -233,20 +252,23 @@ impl Front {
     fn wait(mut self, verbose: bool) -> Result<ExitCode, Refusal> {
         let guardian_end = pidfd(self.guardian).map_err(system("watch the guardian"))?;
         let mut reported = Reported::default();
+        let grace = self.grace;
         let mut guardian_lives = true;
         while guardian_lives || !reported.over {
             // A pipe that has ended stays ready for ever, so it is asked after no more.
             let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
             let report = (!reported.over).then(|| add(&mut fds, &self.report));
             let guardian = guardian_lives.then(|| add(&mut fds, &guardian_end));
-            match rustix::event::poll(&mut fds, None) {
+            let left = self.patience.map(|(end, _)| end.saturating_duration_since(Instant::now()));
+            match rustix::event::poll(&mut fds, left.map(timespec).as_ref()) {
+                Ok(0) => self.lose_patience(),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(system("wait for the job")(errno).into()),
             }
             let ready = |at: usize| !fds[at].revents().is_empty();
             let (report, ended) = (report.is_some_and(ready), guardian.is_some_and(ready));
             while let Some(signal) = self.signals.next() {
-                self.pass_on(signal);
+                self.pass_on(signal, grace);
             }
             if report {
                 self.read_report(&mut reported);
@@ -260,14 +282,28 @@ impl Front {
         self.end(&reported, verbose)
     }
 
-    fn pass_on(&mut self, signal: Signal) {
+    /// Ends by the signal that the agent has not answered; the guardian does the rest.
+    fn lose_patience(&self) {
+        if let Some((end, signal)) = self.patience
+            && Instant::now() >= end
+        {
+            die_by(signal);
+        }
+    }
+
+    fn pass_on(&mut self, signal: Signal, grace: Duration) {
         let Some((_, order)) = SIGNALS.iter().find(|(known, _)| *known == signal) else { return };
         if let Order::Stop(signal) = *order {
             self.presses += 1;
-            if self.presses > 2 {
-                // The guardian does the rest.
-                die_by(signal);
-            }
+            // The agent may be where it reads no orders: opening a FIFO, planning, writing its last
+            // words. It has the time in which it would have ended everything by itself.
+            let patience = match self.presses {
+                1 => grace + STOPPING,
+                2 => STOPPING,
+                _ => Duration::ZERO,
+            };
+            self.patience = Instant::now().checked_add(patience).map(|end| (end, signal));
+            self.lose_patience();
         }
         self.order(*order);
     }
@@ -316,9 +352,13 @@ impl Front {
     }
 
     /// Stops as the shell expects it, and goes on when told to.
-    fn pause(&self) {
+    fn pause(&mut self) {
+        let since = Instant::now();
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
         self.order(Order::Resume);
+        if let Some((end, _)) = &mut self.patience {
+            *end += since.elapsed();
+        }
     }
 
     /// When the guardian was killed, what it had to do is done here.
@@ -335,7 +375,7 @@ impl Front {
             let (user, system) = (reported.cpu.0 + own.0, reported.cpu.1 + own.1);
             let text =
                 format!("own cpu: {:.4} s user, {:.4} s system", seconds(user), seconds(system));
-            eprint!("{}", Message::new(text).render("note"));
+            say(&Message::new(text).render("note"));
         }
         match reported.verdict {
             Some(Verdict::Status(status)) => Ok(ExitCode::from(status)),

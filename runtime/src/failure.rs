@@ -98,6 +98,8 @@ pub enum Kind {
 /// | all else | 125 |
 pub fn exit_status(kind: Kind) -> u8 {
     match kind {
+        // A status that `--ok` leaves out is no success, also when it is 0.
+        Kind::Copy(ExitStatus::Exited(0)) => OWN,
         Kind::Copy(ExitStatus::Exited(status)) => u8::try_from(status).unwrap_or(OWN),
         Kind::Copy(ExitStatus::Signaled(signal)) => u8::try_from(128 + signal).unwrap_or(OWN),
         Kind::Start(Errno::NOENT) => NOT_FOUND,
@@ -141,6 +143,7 @@ mod tests {
     fn each_failure_has_its_exit_status() {
         assert_eq!(exit_status(Kind::Copy(ExitStatus::Exited(3))), 3);
         assert_eq!(exit_status(Kind::Copy(ExitStatus::Exited(126))), 126);
+        assert_eq!(exit_status(Kind::Copy(ExitStatus::Exited(0))), 125);
         assert_eq!(exit_status(Kind::Copy(ExitStatus::Signaled(9))), 137);
         assert_eq!(exit_status(Kind::Start(Errno::NOENT)), 127);
         assert_eq!(exit_status(Kind::Start(Errno::NOEXEC)), 126);

@@ -32,6 +32,9 @@ pub(super) struct Outlet {
     pub(super) ready: bool,
     /// The other end is closed, or its process gone: it is read until nothing is left.
     pub(super) ending: bool,
+    /// More came after the exit than lay in the pipe at that moment.
+    pub(super) overrun: bool,
+    left_at_exit: Option<u64>,
     capacity: usize,
 }
 
@@ -105,7 +108,14 @@ impl Copy {
         let capacity = pipes::enlarge(&stdin, pipe_size);
         let outlet = |fd, size| {
             let capacity = pipes::enlarge(&fd, size);
-            Some(Outlet { fd, ready: true, ending: false, capacity })
+            Some(Outlet {
+                fd,
+                ready: true,
+                ending: false,
+                overrun: false,
+                left_at_exit: None,
+                capacity,
+            })
         };
         Ok(Copy {
             pid,
@@ -197,6 +207,7 @@ impl Copy {
         for outlet in [&mut self.stdout, &mut self.stderr].into_iter().flatten() {
             outlet.ready = true;
             outlet.ending = true;
+            outlet.left_at_exit = Some(unread_in_pipe(&outlet.fd));
         }
     }
 
@@ -249,6 +260,10 @@ impl Outlet {
             Ok(count) if count > 0 => {
                 // A short read has emptied the pipe; what comes later is reported anew.
                 self.ready = count == room || self.ending;
+                if let Some(left) = &mut self.left_at_exit {
+                    self.overrun |= count as u64 > *left;
+                    *left = left.saturating_sub(count as u64);
+                }
                 return (Got::Bytes(bytes), percent(count as u64, self.capacity));
             }
             Err(Errno::AGAIN) => self.ready = false,

@@ -107,7 +107,7 @@ impl Feed {
                 Some(Piece::Range(range)) => match input {
                     Some(input) => match splice(input, range, pipe, records) {
                         Ok(0) => break Stopped::Input(range.start, None),
-                        Err(Errno::AGAIN | Errno::INTR) => Err(Errno::AGAIN),
+                        Err(source @ (Errno::AGAIN | Errno::INTR)) => Err(source),
                         Err(source) => break Stopped::Input(range.start, Some(source)),
                         Ok(count) => Ok(count),
                     },

@@ -99,6 +99,11 @@ impl Agent {
         self.running
     }
 
+    /// Whether a rank's copy has exited, though its pipes may not have ended.
+    pub fn has_exited(&self, rank: u32) -> bool {
+        self.slots[rank as usize].copy.as_ref().is_none_or(|copy| copy.exited.is_some())
+    }
+
     /// Bytes given to a rank's copy that it has not read: queued or in the pipe.
     pub fn unread(&self, rank: u32) -> u64 {
         let copy = self.slots[rank as usize].copy.as_ref();
@@ -279,7 +284,10 @@ impl Agent {
         let Some(copy) = &self.slots[slot].copy else { return };
         let Some((_, exited_at)) = copy.exited else { return };
         let late = now >= exited_at + self.job.leak_timeout;
-        let idle = |outlet: &Option<Outlet>| outlet.as_ref().is_none_or(|o| late && !o.ready);
+        // What comes after all that lay in the pipe at the exit is a descendant's.
+        let idle = |outlet: &Option<Outlet>| {
+            outlet.as_ref().is_none_or(|outlet| late && (!outlet.ready || outlet.overrun))
+        };
         if !idle(&copy.stdout) || !idle(&copy.stderr) {
             return;
         }
@@ -307,7 +315,15 @@ impl Agent {
 
     /// When [`Agent::pump`] must be called even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        let exits = self.slots.iter().filter_map(|slot| slot.copy.as_ref()?.exited);
+        let waits_for_credit = |outlet: &Option<Outlet>, credit: i64| {
+            credit <= 0 && outlet.as_ref().is_some_and(|outlet| outlet.ready && !outlet.overrun)
+        };
+        let exits = self.slots.iter().filter_map(|slot| {
+            let copy = slot.copy.as_ref()?;
+            let held_up = waits_for_credit(&copy.stdout, slot.output_credit)
+                || waits_for_credit(&copy.stderr, slot.diagnostic_credit);
+            copy.exited.filter(|_| !held_up)
+        });
         exits.map(|(_, at)| at + self.job.leak_timeout).min()
     }
 
@@ -316,8 +332,9 @@ impl Agent {
         for slot in 0..self.slots.len() {
             if let Some(copy) = &mut self.slots[slot].copy {
                 copy.look_for_exit(now);
-                if let Some((_, at)) = &mut copy.exited {
-                    *at = now.checked_sub(self.job.leak_timeout).unwrap_or(*at);
+                if copy.exited.is_some() {
+                    copy.stdout = None;
+                    copy.stderr = None;
                 }
             }
         }

@@ -62,7 +62,7 @@ impl InputFile {
     }
 
     /// Compares size and times with those at the start; says whether the file has grown.
-    fn check(&self) -> Result<Option<Grown>, InputError> {
+    pub(super) fn check(&self) -> Result<Option<Grown>, InputError> {
         if FileType::from_raw_mode(self.seen.st_mode) != FileType::RegularFile {
             return Ok(None);
         }

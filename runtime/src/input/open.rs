@@ -133,18 +133,24 @@ pub fn open_all(
 fn stream(opened: Opened) -> Stream {
     let waits = !matches!(opened.file_type(), FileType::RegularFile | FileType::BlockDevice);
     let ready = opened.stdin || opened.file_type() != FileType::Fifo;
+    let file = if opened.file_type() == FileType::RegularFile && opened.has_length() {
+        let own = opened.fd.try_clone().ok();
+        own.and_then(|own| InputFile::new(opened.name.clone(), own, 0, opened.stat).ok())
+    } else {
+        None
+    };
     let Opened { name, fd, stdin, .. } = opened;
     if !stdin || !waits {
-        return Stream { name, fd, manner: Manner::NonBlocking, ready, waits };
+        return Stream { name, fd, manner: Manner::NonBlocking, ready, waits, file };
     }
     // Others share standard input's description, so its flags stay as they are.
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(own) => Stream { name, fd: own, manner: Manner::NonBlocking, ready, waits },
+        Ok(own) => Stream { name, fd: own, manner: Manner::NonBlocking, ready, waits, file },
         Err(_) if rustix::net::sockopt::socket_type(fd.as_fd()).is_ok() => {
-            Stream { name, fd, manner: Manner::Socket, ready, waits }
+            Stream { name, fd, manner: Manner::Socket, ready, waits, file }
         }
-        Err(_) => Stream { name, fd, manner: Manner::AskFirst, ready, waits },
+        Err(_) => Stream { name, fd, manner: Manner::AskFirst, ready, waits, file },
     }
 }

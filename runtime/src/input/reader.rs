@@ -29,6 +29,8 @@ pub(super) struct Stream {
     /// A FIFO opened by name ends at once until its first writer comes, so it is not read before.
     pub(super) ready: bool,
     pub(super) waits: bool,
+    /// What it was at the start, where it is a file of known length.
+    pub(super) file: Option<super::files::InputFile>,
 }
 
 /// What a read gave.
@@ -112,7 +114,11 @@ impl StreamReader {
         let Some(stream) = self.streams.front_mut() else { return Ok(Arrived::EndOfAll) };
         self.begun = true;
         match read_some(stream, buffer) {
-            Ok(0) => {}
+            Ok(0) => {
+                if let Some(file) = &stream.file {
+                    file.check()?;
+                }
+            }
             Ok(count) => {
                 self.offset += count as u64;
                 self.last = buffer.last().copied();

@@ -100,6 +100,8 @@ struct Lines {
 #[derive(Default)]
 struct Rank {
     lane: Lane,
+    /// Its chunks that are done and wait for the ranks before it.
+    done: Lane,
     chunk: Option<u64>,
     lines: Lines,
     over: bool,
@@ -296,6 +298,7 @@ impl Gather {
                 _ => self.ranks[rank].lane = lane,
             }
         }
+        self.advance_lines()?;
         self.commit_chunks()
     }
 
@@ -347,8 +350,8 @@ impl Gather {
         let Way::InputLines(order) = &mut self.way else { return Ok(()) };
         while let Some(owner) = order.owner() {
             let rank = &mut self.ranks[owner as usize];
-            let Some(mut bytes) = self.stage.hold.take(&mut rank.lane)? else {
-                if rank.over && (rank.lines.open || rank.failed) {
+            if rank.lane.is_empty() {
+                if rank.over {
                     // What the copy had printed ends inside this chunk.
                     if rank.lines.open && rank.failed {
                         self.stage.emit(vec![self.delimiter])?;
@@ -360,18 +363,20 @@ impl Gather {
                     continue;
                 }
                 return Ok(());
-            };
+            }
             if let Some(rank) = self.unterminated {
                 let line = self.ranks[rank as usize].lines.given;
                 return Err(self.breach(rank, line, BreachWay::Unterminated));
             }
-            let taken = order.take(&bytes, self.delimiter);
-            if taken < bytes.len() {
-                let rest = bytes[taken..].to_vec();
-                bytes.truncate(taken);
-                self.stage.hold.put_back(&mut rank.lane, rest);
+            let front = self.stage.hold.front(&mut rank.lane)?;
+            let (taken, all) = (order.take(front, self.delimiter), front.len());
+            if taken == all {
+                if let Some(bytes) = self.stage.hold.take(&mut rank.lane)? {
+                    self.stage.emit(bytes)?;
+                }
+            } else {
+                self.stage.emit_front(&mut rank.lane, taken)?;
             }
-            self.stage.emit(bytes)?;
         }
         Ok(())
     }
@@ -447,7 +452,7 @@ impl Gather {
             if self.turn == rank && !self.header_waits {
                 return Ok(self.stage.emit_lane(lane)?);
             }
-            self.waiting.insert((rank as u64) << 40 | chunk, lane);
+            self.ranks[rank].done.append(lane);
             return Ok(());
         }
         self.stage.hold.compact(&mut lane);
@@ -484,21 +489,27 @@ impl Gather {
 
     /// Notes that `rank` runs no further chunk.
     pub fn rank_over(&mut self, rank: u32) -> Result<(), GatherError> {
-        if !matches!(self.way, Way::RankChunks) {
-            return Ok(());
-        }
         self.ranks[rank as usize].over = true;
-        while !self.header_waits && self.ranks.get(self.turn).is_some_and(|rank| rank.over) {
-            self.turn += 1;
-            let turn = self.turn as u64;
-            let mut theirs = self.waiting.split_off(&(turn << 40));
-            let mut later = theirs.split_off(&((turn + 1) << 40));
-            self.waiting.append(&mut later);
-            for lane in theirs.into_values() {
-                self.stage.emit_lane(lane)?;
+        match &mut self.way {
+            Way::InputLines(order) => {
+                order.retire(rank);
+                self.advance_lines()
             }
+            Way::RankChunks => {
+                while !self.header_waits && self.ranks.get(self.turn).is_some_and(|rank| rank.over)
+                {
+                    let done = std::mem::take(&mut self.ranks[self.turn].done);
+                    self.stage.emit_lane(done)?;
+                    self.turn += 1;
+                    if let Some(next) = self.ranks.get_mut(self.turn) {
+                        let done = std::mem::take(&mut next.done);
+                        self.stage.emit_lane(done)?;
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Ends the gathering: the unterminated last pieces follow all whole lines.

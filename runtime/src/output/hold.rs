@@ -21,7 +21,15 @@ const PUNCHED: u64 = 64 << 10;
 
 enum Piece {
     Memory(Vec<u8>),
-    Spilled { offset: u64, len: u64 },
+    /// A buffer whose first bytes are gone.
+    Rest {
+        bytes: Vec<u8>,
+        at: usize,
+    },
+    Spilled {
+        offset: u64,
+        len: u64,
+    },
 }
 
 /// A queue of bytes that wait.
@@ -138,12 +146,16 @@ impl Hold {
     fn spill(&mut self, lane: &mut Lane) -> Result<(), OutputError> {
         let pieces = std::mem::take(&mut lane.pieces);
         for piece in pieces {
-            let Piece::Memory(bytes) = piece else {
-                lane.pieces.push_back(piece);
-                continue;
+            let (bytes, at) = match piece {
+                Piece::Memory(bytes) => (bytes, 0),
+                Piece::Rest { bytes, at } => (bytes, at),
+                Piece::Spilled { .. } => {
+                    lane.pieces.push_back(piece);
+                    continue;
+                }
             };
-            let offset = self.store(&bytes)?;
-            let len = bytes.len() as u64;
+            let offset = self.store(&bytes[at..])?;
+            let len = (bytes.len() - at) as u64;
             match lane.pieces.back_mut() {
                 Some(Piece::Spilled { offset: first, len: so_far })
                     if *first + *so_far == offset =>
@@ -208,6 +220,14 @@ impl Hold {
                 self.memory -= bytes.capacity();
                 bytes
             }
+            Piece::Rest { bytes, at } => {
+                lane.memory -= bytes.capacity();
+                self.memory -= bytes.capacity();
+                let mut rest = self.buffers.take();
+                rest.extend_from_slice(&bytes[at..]);
+                self.buffers.give(bytes);
+                rest
+            }
             Piece::Spilled { offset, len } => {
                 let now = len.min(BUFFER as u64);
                 if now < len {
@@ -221,12 +241,38 @@ impl Hold {
         Ok(Some(bytes))
     }
 
-    /// Puts `bytes`, just taken, back to the front of `lane`.
-    pub fn put_back(&mut self, lane: &mut Lane, bytes: Vec<u8>) {
-        lane.bytes += bytes.len() as u64;
-        lane.memory += bytes.capacity();
-        self.memory += bytes.capacity();
-        lane.pieces.push_front(Piece::Memory(bytes));
+    /// Shows the bytes at the front of `lane`, some of those that wait there; none when it is
+    /// empty.
+    ///
+    /// # Errors
+    /// [`OutputError::Spill`] when they cannot be read back.
+    pub fn front<'a>(&mut self, lane: &'a mut Lane) -> Result<&'a [u8], OutputError> {
+        if matches!(lane.pieces.front(), Some(Piece::Spilled { .. }))
+            && let Some(bytes) = self.take(lane)?
+        {
+            lane.bytes += bytes.len() as u64;
+            lane.memory += bytes.capacity();
+            self.memory += bytes.capacity();
+            lane.pieces.push_front(Piece::Memory(bytes));
+        }
+        Ok(match lane.pieces.front() {
+            Some(Piece::Memory(bytes)) => bytes,
+            Some(Piece::Rest { bytes, at }) => &bytes[*at..],
+            _ => &[],
+        })
+    }
+
+    /// Drops the first `count` bytes of what [`Hold::front`] shows; fewer than all of them.
+    pub fn consume(&mut self, lane: &mut Lane, count: usize) {
+        lane.bytes -= count as u64;
+        match lane.pieces.pop_front() {
+            Some(Piece::Memory(bytes)) => lane.pieces.push_front(Piece::Rest { bytes, at: count }),
+            Some(Piece::Rest { bytes, at }) => {
+                lane.pieces.push_front(Piece::Rest { bytes, at: at + count });
+            }
+            Some(other) => lane.pieces.push_front(other),
+            None => {}
+        }
     }
 
     fn read_back(&mut self, offset: u64, len: u64) -> Result<Vec<u8>, OutputError> {
@@ -246,7 +292,7 @@ impl Hold {
         self.memory -= lane.memory;
         for piece in lane.pieces {
             match (piece, &mut self.spill) {
-                (Piece::Memory(bytes), _) => self.buffers.give(bytes),
+                (Piece::Memory(bytes) | Piece::Rest { bytes, .. }, _) => self.buffers.give(bytes),
                 (Piece::Spilled { offset, len }, Some(spill)) => spill.release(offset, len),
                 (Piece::Spilled { .. }, None) => {}
             }
@@ -288,8 +334,13 @@ mod tests {
                 expected[lane].extend_from_slice(&bytes);
                 hold.push(&mut lanes[lane], bytes).unwrap();
                 if i % 7 == 3 { hold.compact(&mut lanes[lane]); }
-                if i % 11 == 5 && let Some(piece) = hold.take(&mut lanes[0]).unwrap() {
-                    hold.put_back(&mut lanes[0], piece);
+                if i % 11 == 5 {
+                    let front = hold.front(&mut lanes[0]).unwrap().len();
+                    let some = front / 2;
+                    if some > 0 {
+                        hold.consume(&mut lanes[0], some);
+                        expected[0].drain(..some);
+                    }
                 }
                 prop_assert!(hold.memory <= budget + 3 * (BUFFER + 40_000));
             }

@@ -27,6 +27,7 @@ pub struct LineOrder {
     owners: Owners,
     dealt: Vec<VecDeque<Equal>>,
     done: Vec<u64>,
+    retired: Vec<bool>,
     turn: u64,
     left: Option<u64>,
 }
@@ -44,7 +45,14 @@ impl LineOrder {
 
     fn new(ranks: u32, owners: Owners) -> Self {
         let dealt = (0..ranks).map(|_| VecDeque::new()).collect();
-        LineOrder { owners, dealt, done: vec![0; ranks as usize], turn: 0, left: None }
+        LineOrder {
+            owners,
+            dealt,
+            done: vec![0; ranks as usize],
+            retired: vec![false; ranks as usize],
+            turn: 0,
+            left: None,
+        }
     }
 
     /// Notes that the next chunk of `rank` has `records` records.
@@ -56,6 +64,28 @@ impl LineOrder {
         match queue.back_mut() {
             Some(last) if last.records == records => last.chunks += 1,
             _ => queue.push_back(Equal { records, chunks: 1 }),
+        }
+    }
+
+    /// Notes that no chunk will be dealt to `rank` any more: its turns are skipped once those that
+    /// it has are done.
+    pub fn retire(&mut self, rank: u32) {
+        self.retired[rank as usize] = true;
+        self.skip_retired();
+    }
+
+    fn skip_retired(&mut self) {
+        let ranks = self.dealt.len() as u64;
+        let nothing_left = self.dealt.iter().zip(&self.retired).all(|(d, r)| *r && d.is_empty());
+        if !matches!(self.owners, Owners::Rotating) || nothing_left {
+            return;
+        }
+        while self.left.is_none() {
+            let rank = usize::try_from(self.turn % ranks).unwrap_or(0);
+            if !self.retired[rank] || !self.dealt[rank].is_empty() {
+                return;
+            }
+            self.turn += 1;
         }
     }
 
@@ -118,11 +148,15 @@ impl LineOrder {
         }
         self.left = None;
         self.turn += 1;
+        self.skip_retired();
     }
 
     /// The chunk that line `line` (from 0) of all that `rank` prints belongs to, for a message;
     /// the last one dealt to it when there are not so many.
     pub fn chunk_of(&self, rank: u32, line: u64) -> u64 {
+        if let Owners::Listed(list) = &self.owners {
+            return self.chunk_in(list, rank, line);
+        }
         let ranks = self.dealt.len().max(1) as u64;
         let rank_index = u64::from(rank);
         let mut chunk = self.turn + (rank_index + ranks - self.turn % ranks) % ranks;
@@ -138,7 +172,26 @@ impl LineOrder {
                 chunk += ranks;
             }
         }
-        chunk.saturating_sub(ranks)
+        if self.dealt[rank as usize].is_empty() { chunk } else { chunk.saturating_sub(ranks) }
+    }
+
+    /// The same where chunks are whose they were dealt to.
+    fn chunk_in(&self, list: &VecDeque<u32>, rank: u32, line: u64) -> u64 {
+        let mut behind = line.saturating_sub(self.done[rank as usize]);
+        let mut sizes = self.dealt[rank as usize]
+            .iter()
+            .flat_map(|equal| std::iter::repeat_n(equal.records, equal.chunks as usize));
+        let mut last = self.turn;
+        for (place, _) in list.iter().enumerate().filter(|(_, owner)| **owner == rank) {
+            last = self.turn + place as u64;
+            let here = sizes.next().unwrap_or(0);
+            let here = if place == 0 { self.left.unwrap_or(here) } else { here };
+            if behind < here {
+                break;
+            }
+            behind -= here;
+        }
+        last
     }
 }
 

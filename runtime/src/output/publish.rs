@@ -73,6 +73,12 @@ pub fn open(name: &OutputName) -> Result<Output, OutputError> {
         let fd = open_device(path).map_err(failed)?;
         return Ok(Output { fd, name: shown(path), ending: Ending::Close });
     }
+    if path.as_os_str().is_empty() {
+        return Err(failed(Errno::NOENT));
+    }
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(failed(Errno::ISDIR));
+    }
     let target = resolve(path);
     match rustix::fs::stat(&target) {
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {

@@ -33,6 +33,23 @@ impl Stage {
         self.hold.push(&mut self.ready, bytes)
     }
 
+    /// Puts the first `count` bytes of `lane`'s front behind everything emitted before.
+    ///
+    /// # Errors
+    /// Those of holding.
+    pub fn emit_front(&mut self, lane: &mut Lane, count: usize) -> Result<(), OutputError> {
+        self.emitted += count as u64;
+        let front = self.hold.front(lane)?;
+        if self.ready.is_empty() && !self.sink.is_full() {
+            self.sink.push_copy(&front[..count]);
+        } else {
+            let bytes = front[..count].to_vec();
+            self.hold.push(&mut self.ready, bytes)?;
+        }
+        self.hold.consume(lane, count);
+        Ok(())
+    }
+
     /// Puts all of `lane` behind everything emitted before.
     ///
     /// # Errors

@@ -43,7 +43,7 @@ impl Root {
         let by = self.stopping.as_ref().and_then(|stopping| stopping.by);
         self.diagnostics.set_bar(String::new());
         self.last_words();
-        if let Some(by) = by.filter(|_| self.tally.is_clean()) {
+        if let Some(by) = by {
             let written = self.gather.stage().sink.written();
             let name = signal_name(by.as_raw());
             let text = format!("stopped by {name}, {written} bytes of output were written");
@@ -55,7 +55,7 @@ impl Root {
             files.input.leave_stdin_at_its_end();
         }
         Some(match (by, told) {
-            (Some(by), _) if self.tally.is_clean() => Verdict::Signal(by),
+            (Some(by), _) => Verdict::Signal(by),
             (_, Err(_)) if self.tally.is_clean() => Verdict::Status(crate::failure::OWN),
             _ => Verdict::Status(self.tally.status()),
         })

@@ -97,20 +97,27 @@ impl Root {
     fn wants(&mut self, rank: u32) -> bool {
         let reordered = self.gather.waiting();
         let dynamic = self.job.deal == Deal::Dynamic;
+        let nobody_runs = self.agent.running() == 0;
+        let at_turn = self.is_at_turn(rank);
         let state = &mut self.ranks[rank as usize];
         if state.over || state.declined {
             return false;
         }
         match self.job.run {
-            Run::PerChunk => !state.running && reordered < REORDERED,
+            Run::PerChunk => !state.running && (reordered < REORDERED || at_turn),
             // Asks whether a copy that has left was to have more.
-            Run::PerRank if state.gone => !dynamic,
+            Run::PerRank if state.gone => !dynamic || nobody_runs,
             Run::PerRank if !state.running || state.end_of_input => false,
             Run::PerRank if !dynamic => state.outstanding() < WINDOW,
             Run::PerRank => {
                 state.outstanding() < ALLOWANCE && state.has_read(self.agent.unread(rank))
             }
         }
+    }
+
+    /// Whether the others' chunks may be waiting for this rank's next one.
+    fn is_at_turn(&self, rank: u32) -> bool {
+        self.job.deal == Deal::Block && self.ranks[..rank as usize].iter().all(|rank| rank.over)
     }
 
     fn deal_chunk(&mut self, rank: u32, chunk: Chunk, poller: &Poller, now: Instant) {

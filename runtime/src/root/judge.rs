@@ -190,7 +190,7 @@ impl Root {
         match fate {
             Fate::Good if unread.bytes > 0 => self.declines(rank, unread.bytes, poller, now),
             // Whether it left too early shows when there is more for it.
-            Fate::Good if early && self.job.deal != Deal::Dynamic => state.gone = true,
+            Fate::Good if early => state.gone = true,
             Fate::Failed if early => self.declines(rank, unread.bytes, poller, now),
             _ => self.rank_over(rank, poller, now),
         }
@@ -216,10 +216,38 @@ impl Root {
         self.rank_over(rank, poller, now);
     }
 
+    /// A chunk's own copy ended well before the chunk did, `bytes` bytes of which have come since.
+    pub(super) fn chunk_left_early(
+        &mut self,
+        rank: u32,
+        bytes: u64,
+        poller: &Poller,
+        now: Instant,
+    ) {
+        self.tally.drop_bytes(bytes, false);
+        let state = &mut self.ranks[rank as usize];
+        let chunk = state.chunk.unwrap_or(0);
+        if std::mem::replace(&mut state.gone, true) {
+            return;
+        }
+        if self.job.early_exit == EarlyExit::Allowed {
+            self.tally.declined_ranks += 1;
+            return;
+        }
+        let text = format!(
+            "{} exited with status 0 before the end of chunk {chunk}, {bytes} bytes or more unread",
+            self.who(rank)
+        );
+        let message = Message::new(text).help(EARLY_EXIT_HELP);
+        self.fail(Failure { kind: Kind::Own, place: chunk, message }, poller, now);
+    }
+
     /// A copy that ended well before has more input of `bytes` bytes at least.
     pub(super) fn left_early(&mut self, rank: u32, bytes: u64, poller: &Poller, now: Instant) {
+        // What was never dealt of a file is counted at the end.
+        let counted = if matches!(self.source, Source::Files(_)) { 0 } else { bytes };
         if self.job.early_exit == EarlyExit::Allowed {
-            return self.declines(rank, bytes, poller, now);
+            return self.declines(rank, counted, poller, now);
         }
         self.ranks[rank as usize].gone = false;
         let who = self.who(rank);
@@ -227,7 +255,7 @@ impl Root {
             "{who} exited with status 0 before the end of its input, {bytes} bytes or more unread"
         );
         let message = Message::new(text).help(EARLY_EXIT_HELP);
-        self.declines(rank, bytes, poller, now);
+        self.declines(rank, counted, poller, now);
         let failure = Failure { kind: Kind::Own, place: u64::from(rank), message };
         self.fail(failure, poller, now);
     }
@@ -388,11 +416,12 @@ impl Root {
             return notes;
         }
         let written = self.gather.stage().sink.written();
-        notes.push(match self.gather.chunks_committed() {
+        let all_written = written == self.gather.stage().emitted();
+        notes.push(match self.gather.chunks_committed().filter(|_| all_written) {
             Some(0) => "no output was written".to_owned(),
             Some(1) => "output of chunk 0 was written".to_owned(),
             Some(count) => format!("output of chunks 0 to {} was written", count - 1),
-            None if self.job.run == Run::PerChunk => {
+            None if self.job.run == Run::PerChunk && all_written => {
                 format!(
                     "output of {} chunks was written ({written} bytes)",
                     self.gather.committed()

@@ -283,7 +283,8 @@ impl Root {
             Ok(any) => stepped.any |= any,
             Err(error) => {
                 self.diagnostics.sink().clear();
-                self.output_failed(&error, poller, now);
+                let message = Message::new(error.to_string());
+                self.fail_now(Failure { kind: Kind::Own, place: 0, message }, poller, now);
             }
         }
     }
@@ -417,7 +418,8 @@ impl Root {
             }
             Token::Output => {
                 self.gather.stage().sink.woken();
-                if event.broken && !self.output_dead {
+                // A pipe says that its reader has left as an error, a socket as a hang-up.
+                if (event.broken || event.ended) && !self.output_dead {
                     let name = self.output_name.clone();
                     self.output_failed(&OutputError::Closed { name }, poller, now);
                 }

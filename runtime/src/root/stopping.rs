@@ -106,7 +106,7 @@ impl Root {
         }
         for rank in 0..self.job.ranks.get() {
             let state = &mut self.ranks[rank as usize];
-            if !state.running {
+            if !state.running || self.agent.has_exited(rank) {
                 continue;
             }
             let signal = if state.timeout.is_some_and(|at| now >= at) {

@@ -283,8 +283,11 @@ impl Root {
         let fresh = stream.cutter.records() - stream.noted;
         stream.noted += fresh;
         let bytes = std::mem::take(&mut stream.bytes);
+        let per_chunk = self.job.run == Run::PerChunk;
         let state = &mut self.ranks[owner as usize];
-        if state.gone {
+        if per_chunk && !state.running {
+            self.chunk_left_early(owner, take.bytes as u64, poller, now);
+        } else if state.gone {
             self.left_early(owner, take.bytes as u64, poller, now);
         } else if state.declined || state.over {
             self.tally.drop_bytes(take.bytes as u64, take.ends);
@@ -341,7 +344,13 @@ impl Root {
         }
         let count = self.job.ranks.get();
         let rank = match self.job.deal {
-            Deal::Dynamic => (0..count).find(|&rank| self.is_free(rank))?,
+            Deal::Dynamic => {
+                let free = (0..count).find(|&rank| self.is_free(rank));
+                // When all have left, the next bytes tell that they left too early.
+                let left = || (0..count).find(|&rank| self.ranks[rank as usize].gone);
+                let anyone = self.ranks.iter().any(|rank| rank.running);
+                free.or_else(|| left().filter(|_| !anyone))?
+            }
             _ => {
                 let rank = u32::try_from(index % u64::from(count)).unwrap_or(0);
                 self.is_free(rank).then_some(rank)?
