@@ -422,10 +422,9 @@ impl Root {
             Some(1) => "output of chunk 0 was written".to_owned(),
             Some(count) => format!("output of chunks 0 to {} was written", count - 1),
             None if self.job.run == Run::PerChunk && all_written => {
-                format!(
-                    "output of {} chunks was written ({written} bytes)",
-                    self.gather.committed()
-                )
+                let count = self.gather.committed();
+                let chunks = plural(count, "chunk", "chunks");
+                format!("output of {count} {chunks} was written ({written} bytes)")
             }
             None => format!("{written} bytes of output were written"),
         });
