@@ -136,11 +136,16 @@ impl StreamCutter {
         self.size == ChunkSize::Automatic && self.bytes > 0 && self.in_record == 0
     }
 
-    /// Starts a new record at a file's end.
-    pub fn end_record(&mut self) {
+    /// Starts a new record at a file's end; says whether the present chunk ends with the old one.
+    pub fn end_record(&mut self) -> bool {
         if self.in_record > 0 {
             self.whole += 1;
             self.in_record = 0;
+        }
+        match self.size {
+            ChunkSize::Records(wanted) => self.whole >= wanted.max(1),
+            ChunkSize::Bytes(least) => self.bytes >= least.max(1),
+            ChunkSize::Automatic => self.bytes > 0,
         }
     }
 }
@@ -175,6 +180,17 @@ mod tests {
             (1u64..40).prop_map(ChunkSize::Bytes),
             (1u64..10).prop_map(ChunkSize::Records),
         ]
+    }
+
+    #[test]
+    fn a_files_short_last_record_can_end_a_chunk() {
+        let width = Records::Fixed(NonZeroU64::new(4).unwrap());
+        let mut cutter = StreamCutter::new(width, ChunkSize::Bytes(6), 2);
+        assert_eq!(cutter.take(b"aaaabb"), Take { bytes: 6, ends: false });
+        assert!(cutter.end_record());
+        let mut cutter = StreamCutter::new(width, ChunkSize::Records(3), 2);
+        cutter.take(b"aaaabb");
+        assert!(!cutter.end_record());
     }
 
     proptest! {

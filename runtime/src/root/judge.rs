@@ -440,7 +440,7 @@ impl Root {
             let never_dealt = total - self.dealt.min(total);
             self.tally.dropped_bytes += never_dealt.max(dropped.bytes);
         }
-        let Tally { declined_ranks, dropped_bytes, .. } = self.tally;
+        let Tally { declined_ranks, dropped_bytes, dropped_chunks, .. } = self.tally;
         if self.job.early_exit == EarlyExit::Allowed
             && declined_ranks > 0
             && dropped_bytes > 0
@@ -451,7 +451,12 @@ impl Root {
                 "{declined_ranks} {} left early: {dropped_bytes} bytes of input were dropped",
                 plural(declined_ranks, "copy", "copies"),
             );
-            self.note(&Message::new(text));
+            let mut message = Message::new(text);
+            if dropped_chunks > 0 {
+                let were = plural(dropped_chunks, "whole chunk was", "whole chunks were");
+                message = message.note(format!("{dropped_chunks} {were} cut for them and not run"));
+            }
+            self.note(&message);
         }
     }
 }

@@ -208,9 +208,7 @@ impl Root {
                 Ok(false)
             }
             Arrived::EndOfOne => {
-                if stream.bytes.is_empty() {
-                    stream.cutter.end_record();
-                }
+                let ends = stream.bytes.is_empty() && stream.cutter.end_record();
                 if stream.header.left > 0 {
                     stream.header_is_whole()?;
                     stream.bytes.clear();
@@ -220,6 +218,9 @@ impl Root {
                     let _ = poller.add(fd, crate::poller::Token::Input);
                 }
                 self.send_header(poller, now);
+                if ends {
+                    self.end_stream_chunk(poller, now);
+                }
                 Ok(true)
             }
             Arrived::EndOfAll => {

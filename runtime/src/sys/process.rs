@@ -61,7 +61,7 @@ pub fn die_by(signal: Signal) -> ! {
 /// # Errors
 /// `EMFILE`, `ENFILE`.
 pub fn pidfd(pid: Pid) -> Result<OwnedFd, Errno> {
-    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK)
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
 }
 
 /// Raises the soft limit of open files to the hard one and returns it.
