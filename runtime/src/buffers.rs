@@ -6,7 +6,7 @@ use std::rc::Rc;
 /// The capacity of each buffer, in bytes: as much as one read takes from a copy's stdout.
 pub const BUFFER: usize = 256 << 10;
 /// Buffers kept for reuse.
-const KEPT: usize = 64;
+const KEPT: usize = 48;
 
 /// A shared stock of empty buffers.
 #[derive(Clone, Default)]

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::OutputError;
 use crate::buffers::{BUFFER, Buffers};
 
-/// Smaller than this and new bytes are copied behind the last ones.
+/// Fewer bytes than this get no buffer of full size where they wait long.
 const SMALL: usize = 16 << 10;
 /// Read ranges from this length on give their blocks back to the file system.
 const PUNCHED: u64 = 64 << 10;
@@ -105,19 +105,18 @@ impl Hold {
         if self.memory > self.budget { self.spill(lane) } else { Ok(()) }
     }
 
+    /// Joins what fits into the last buffer: buffers that are well filled and all of one size
+    /// leave no holes in the heap.
     fn keep(&mut self, lane: &mut Lane, bytes: Vec<u8>) {
         let before = lane.memory;
-        let wasteful = bytes.len() < SMALL && !lane.pieces.is_empty();
         match lane.pieces.back_mut() {
-            Some(Piece::Memory(last)) if wasteful && last.len() + bytes.len() <= BUFFER => {
+            Some(Piece::Memory(last))
+                if last.len() + bytes.len() <= last.capacity().max(SMALL)
+                    && bytes.len() <= BUFFER / 2 =>
+            {
                 let had = last.capacity();
                 last.extend_from_slice(&bytes);
                 lane.memory += last.capacity() - had;
-                self.buffers.give(bytes);
-            }
-            _ if wasteful => {
-                lane.memory += bytes.len();
-                lane.pieces.push_back(Piece::Memory(bytes.as_slice().to_vec()));
                 self.buffers.give(bytes);
             }
             _ => {
@@ -132,7 +131,7 @@ impl Hold {
     pub fn compact(&mut self, lane: &mut Lane) {
         for piece in &mut lane.pieces {
             if let Piece::Memory(bytes) = piece
-                && bytes.len() < bytes.capacity() / 2
+                && bytes.len() < SMALL.min(bytes.capacity() / 2)
             {
                 let exact = bytes.as_slice().to_vec();
                 let freed = bytes.capacity() - exact.capacity();

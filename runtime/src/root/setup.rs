@@ -29,7 +29,7 @@ use crate::output::{OutputError, publish};
 use crate::poller::{Poller, Token};
 
 /// Output held in memory before it is spilled, in bytes; each rank adds as much again of a MiB.
-const HELD: usize = 16 << 20;
+const HELD: usize = 12 << 20;
 
 /// Why a job cannot begin.
 #[derive(Debug, thiserror::Error)]
