@@ -4,7 +4,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use px_runtime::agent::VARIABLES;
+use px_runtime::agent::assignment::VARIABLES;
 use px_runtime::failure::{Message, NOT_EXECUTABLE, NOT_FOUND};
 use px_runtime::job::Command;
 

@@ -7,7 +7,7 @@ use px_runtime::failure::{Message, escape};
 use px_runtime::input::window::{Looking, Window};
 use px_runtime::job::{ChunkSize, Contract, Deal, Order, OutputName, Run};
 use px_runtime::records::Records;
-use px_runtime::root::setup::{Prepared, prepare};
+use px_runtime::root::setup::{Opened, dealer, open};
 
 use crate::plan::Plan;
 
@@ -30,7 +30,7 @@ pub fn describe(plan: &Plan) -> Result<String, Message> {
         let _ = writeln!(text, "{name:<9} {}", escape(&value));
     };
     line("command", format!("{} ({})", job.command.shown, job.command.path.to_string_lossy()));
-    line("ranks", format!("{} on `{}`: {}", job.ranks, job.host, plan.ranks_reason));
+    line("ranks", format!("{} on `{}`: {}", job.ranks, plan.host, plan.ranks_reason));
     line(
         "records",
         match job.records {
@@ -78,12 +78,13 @@ pub fn describe(plan: &Plan) -> Result<String, Message> {
         Deal::Dynamic => "dynamic: to whichever rank is free",
     };
     line("deal", way.to_owned());
-    let (prepared, _) = prepare(job).map_err(|error| error.message())?;
-    match prepared {
-        Prepared::Stream(_) => {
+    match open(job).map_err(|error| error.message())? {
+        Opened::Stream(..) => {
             line("input", "a stream: how it is cut shows only as it comes".to_owned());
         }
-        Prepared::Files(input, mut dealer) => {
+        Opened::Files(input, _) => {
+            let dealer = dealer(job, &input);
+            let mut dealer = dealer.map_err(|error| Message::new(error.to_string()))?;
             let length = input.layout().length();
             line("input", {
                 let files = job.input.len();

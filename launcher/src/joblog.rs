@@ -15,7 +15,6 @@ use px_runtime::root::CopyRecord;
 pub struct Joblog {
     file: File,
     name: String,
-    host: String,
     command: String,
 }
 
@@ -58,7 +57,7 @@ impl Joblog {
         file.write_all(columns.as_bytes()).map_err(failed)?;
         let words = job.command.argv.iter().map(|word| word.to_string_lossy());
         let command = escape(&words.collect::<Vec<_>>().join(" "));
-        Ok(Joblog { file, name, host: escape(&job.host), command })
+        Ok(Joblog { file, name, command })
     }
 
     /// Appends a copy's line.
@@ -74,7 +73,7 @@ impl Joblog {
         let line = format!(
             "{}\t{}\t{:.3}\t{:10.3}\t{}\t{}\t{exit}\t{signal}\t{}\n",
             copy.chunk.unwrap_or(u64::from(copy.rank)) + 1,
-            self.host,
+            escape(copy.host),
             end.started,
             end.ran,
             end.given - end.unread,

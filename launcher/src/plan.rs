@@ -6,6 +6,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use px_runtime::agent::assignment::Binding;
 use px_runtime::failure::Message;
 use px_runtime::input::open::InputName;
 use px_runtime::job::{
@@ -26,6 +27,8 @@ const MOST_RANKS: u64 = 1 << 20;
 pub struct Plan {
     /// The job.
     pub job: Job,
+    /// What this host is called.
+    pub host: String,
     /// Why there are so many ranks.
     pub ranks_reason: String,
     /// How much to say.
@@ -103,7 +106,7 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
         leak_timeout: options
             .value("leak-timeout", values::seconds)?
             .unwrap_or(Duration::from_secs(2)),
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        binding: Binding::None,
         id: job_id()?,
     };
     check_descriptors(&job)?;
@@ -112,6 +115,7 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
     let terminal =
         || verbosity > Verbosity::Quiet && rustix::termios::isatty(rustix::stdio::stderr());
     Ok(Plan {
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         ranks_reason,
         verbosity,
         bar: bar.unwrap_or_else(terminal),

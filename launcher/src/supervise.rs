@@ -13,9 +13,12 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use px_runtime::buffers::Buffers;
 use px_runtime::engine::{self, EngineError, Order, Ties};
 use px_runtime::failure::{Message, OWN};
 use px_runtime::guardian;
+use px_runtime::poller::Poller;
+use px_runtime::root::setup::{self, Parts, Place, Reach};
 use px_runtime::root::{CopyRecord, Observer, Progress, Verbosity, Verdict};
 use px_runtime::sys::fd::pipe;
 use px_runtime::sys::process::{Fork, die_by, exit_now, fork, pidfd};
@@ -189,7 +192,8 @@ fn become_agent(plan: Plan, console: Console, ties: Ties) -> ! {
         Ok(report) => report,
         Err(_) => exit_now(i32::from(OWN)),
     };
-    let (kind, value) = match engine::run(plan.job, Box::new(console), ties) {
+    px_runtime::sys::memory::return_large_buffers();
+    let (kind, value) = match work(plan, console, ties) {
         Ok(Verdict::Status(status)) => (STATUS, u64::from(status)),
         Ok(Verdict::Signal(signal)) => (SIGNAL, u64::from(signal.as_raw().unsigned_abs())),
         // Nobody is there to be told.
@@ -202,6 +206,18 @@ fn become_agent(plan: Plan, console: Console, ties: Ties) -> ! {
     tell_cpu(&report);
     tell(&report, kind, value, 0);
     exit_now(0)
+}
+
+fn work(plan: Plan, console: Console, ties: Ties) -> Result<Verdict, EngineError> {
+    let poller = Poller::new().map_err(EngineError::Wait)?;
+    engine::watch(&ties, &poller)?;
+    let opened = setup::open(&plan.job)?;
+    let ranks = (0..plan.job.ranks.get()).collect();
+    let places = vec![Place { name: plan.host, ranks, reach: Reach::Here }];
+    let buffers = Buffers::default();
+    let parts =
+        Parts { job: plan.job, opened, places, observer: Box::new(console), poller, buffers };
+    engine::run(parts, ties)
 }
 
 /// Writes one fixed-size entry; a pipe takes it whole.

@@ -7,16 +7,14 @@
 //! copies. How long follows from how full the fullest pipe was.
 
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::failure::Message;
-use crate::job::Job;
 use crate::poller::{Poller, Ready, Token};
-use crate::root::setup::SetupError;
-use crate::root::{Observer, Root, Stepped, Verdict};
+use crate::root::setup::{Parts, SetupError};
+use crate::root::{Root, Stepped, Verdict};
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
@@ -128,19 +126,25 @@ impl EngineError {
     }
 }
 
-/// Runs `job` to its end.
+/// Has `poller` tell of orders and of the guardian's end.
 ///
 /// # Errors
-/// See [`EngineError`]; copies that run are then ended by the guardian.
-pub fn run(job: Job, observer: Box<dyn Observer>, ties: Ties) -> Result<Verdict, EngineError> {
-    crate::sys::memory::return_large_buffers();
-    let poller = Poller::new().map_err(EngineError::Wait)?;
+/// None in practice.
+pub fn watch(ties: &Ties, poller: &Poller) -> Result<(), EngineError> {
     for (fd, token) in [(&ties.control, Token::Control), (&ties.lifeline, Token::Lifeline)] {
         crate::sys::fd::set_nonblocking(fd).map_err(EngineError::Wait)?;
         poller.add(fd, token).map_err(EngineError::Wait)?;
     }
+    Ok(())
+}
+
+/// Runs a job to its end; its poller must [`watch`] the ties.
+///
+/// # Errors
+/// See [`EngineError`]; copies that run are then ended by the guardian.
+pub fn run(parts: Parts, ties: Ties) -> Result<Verdict, EngineError> {
     let clock = Clock { paused: Duration::ZERO };
-    let root = Root::new(Rc::new(job), observer, &poller, clock.now())?;
+    let (root, poller) = Root::new(parts, clock.now())?;
     Engine { root, poller, ties, clock, pause: SHORTEST_PAUSE, interrupted: false }.run()
 }
 

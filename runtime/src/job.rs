@@ -5,6 +5,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::agent::assignment::Binding;
 use crate::input::open::InputName;
 use crate::records::Records;
 
@@ -31,7 +34,7 @@ pub enum Deal {
 }
 
 /// How often the command starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Run {
     /// One long-lived copy a rank.
     PerRank,
@@ -87,7 +90,7 @@ pub enum Tag {
 }
 
 /// The command that every copy runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Command {
     /// The file to execute.
     pub path: CString,
@@ -149,8 +152,8 @@ pub struct Job {
     pub leak_timeout: Duration,
     /// Where output waits for its turn.
     pub spill_dir: PathBuf,
-    /// This host's name.
-    pub host: String,
+    /// Which CPUs copies may use.
+    pub binding: Binding,
     /// A random number in hexadecimal that no other job has.
     pub id: String,
 }

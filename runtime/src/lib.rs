@@ -35,6 +35,7 @@ pub mod failure;
 pub mod guardian;
 pub mod input;
 pub mod job;
+pub mod link;
 pub mod message;
 pub mod output;
 pub mod poller;

@@ -1,19 +1,22 @@
 //! What root and agent say to each other.
 //!
-//! On one host these are function calls; the bytes of a by-reference chunk never move.
+//! On one host these are function calls; the bytes of a by-reference chunk never move. Between
+//! hosts they are frames of a [`crate::link`].
 //!
 //! ```text
-//! copy  = Start (Feed | Deal)* EndOfInput        root to agent
-//!         Started (Consumed | Output | Diagnostic)* Ended   agent to root, or StartFailed
+//! copy  = Start (Feed | Deal)* EndOfInput                    root to agent
+//!         Started (Consumed | Read | Output | Diagnostic)* Exited
+//!             (Output | Diagnostic)* Ended                   agent to root, or StartFailed
 //! ```
 
 use std::ops::Range;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
 
 /// Root to agent.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToAgent<'a> {
     /// Start a copy for `rank`; per chunk it runs for `chunk` alone.
     Start {
@@ -21,8 +24,13 @@ pub enum ToAgent<'a> {
         rank: u32,
         /// The chunk that it is started for.
         chunk: Option<u64>,
+        /// How often that chunk has been started, this time included.
+        attempt: u32,
     },
     /// Write these bytes to the copy's stdin: a small chunk, a part of a stream's, or a header.
+    ///
+    /// On a link they are a frame of their own kind.
+    #[serde(skip)]
     Feed {
         /// Whose copy.
         rank: u32,
@@ -56,16 +64,65 @@ pub enum ToAgent<'a> {
         bytes: usize,
     },
     /// Send `signal` to one rank's process family.
+    ///
+    /// Once all have been told to end, nothing is started any more.
     Signal {
         /// Whose; `None` for all.
         rank: Option<u32>,
         /// The signal.
+        #[serde(with = "signal_number")]
         signal: Signal,
     },
+    /// Give up on copies that are gone but whose pipes are held by someone out of reach.
+    Abandon,
+}
+
+impl ToAgent<'_> {
+    /// The rank that it concerns; `None` for all.
+    pub fn rank(&self) -> Option<u32> {
+        match *self {
+            ToAgent::Start { rank, .. }
+            | ToAgent::Feed { rank, .. }
+            | ToAgent::Deal { rank, .. }
+            | ToAgent::EndOfInput { rank }
+            | ToAgent::OutputCredit { rank, .. }
+            | ToAgent::DiagnosticCredit { rank, .. } => Some(rank),
+            ToAgent::Signal { rank, .. } => rank,
+            ToAgent::Abandon => None,
+        }
+    }
+}
+
+/// A step of starting a copy that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartStep {
+    /// Making its pipes.
+    MakePipe,
+    /// Making them fit for waiting.
+    SetUpPipe,
+    /// Keeping it on its core.
+    Bind,
+    /// `posix_spawn`.
+    Start,
+    /// Watching its process and pipes.
+    Watch,
+}
+
+impl StartStep {
+    /// What could not be done, to be followed by the command.
+    pub fn verb(self) -> &'static str {
+        match self {
+            StartStep::MakePipe => "make a pipe for",
+            StartStep::SetUpPipe => "set up a pipe of",
+            StartStep::Bind => "keep on its core",
+            StartStep::Start => "start",
+            StartStep::Watch => "watch",
+        }
+    }
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExitStatus {
     /// By itself, with this status.
     Exited(i32),
@@ -74,7 +131,7 @@ pub enum ExitStatus {
 }
 
 /// All that is known of a copy that has ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ended {
     /// How it ended.
     pub status: ExitStatus,
@@ -97,22 +154,21 @@ pub struct Ended {
 }
 
 /// Agent to root.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum FromAgent {
     /// A copy runs.
     Started {
         /// Whose.
         rank: u32,
-        /// Its process.
-        pid: Pid,
     },
     /// A copy could not be started.
     StartFailed {
         /// Whose.
         rank: u32,
         /// What could not be done.
-        step: &'static str,
+        step: StartStep,
         /// Why.
+        #[serde(with = "errno_number")]
         source: Errno,
     },
     /// So many bytes went into the copy's stdin: credit for as many more.
@@ -122,20 +178,31 @@ pub enum FromAgent {
         /// Bytes.
         bytes: u64,
     },
-    /// The input could not be read while feeding; the copy gets no more.
+    /// The copy has read so many of the bytes it was given; told where that decides the deal.
+    Read {
+        /// Whose.
+        rank: u32,
+        /// Bytes, since its start.
+        bytes: u64,
+    },
+    /// The copy's process has ended; its pipes may not have.
+    Exited {
+        /// Whose.
+        rank: u32,
+    },
+    /// The input could not be read, or is not what it was; the copy gets no more.
     InputFailed {
         /// Whose.
         rank: u32,
-        /// Logical offset.
-        offset: u64,
-        /// The error, or none where there were fewer bytes than at the start.
-        source: Option<Errno>,
+        /// What is wrong with it.
+        message: String,
     },
     /// A copy's stdin could not be written; the copy gets no more.
     FeedFailed {
         /// Whose.
         rank: u32,
         /// Why.
+        #[serde(with = "errno_number")]
         source: Errno,
     },
     /// A copy's stdout or stderr could not be read to its end.
@@ -143,16 +210,19 @@ pub enum FromAgent {
         /// Whose.
         rank: u32,
         /// Why.
+        #[serde(with = "errno_number")]
         source: Errno,
     },
-    /// Output of a copy.
+    /// Output of a copy. On a link it is a frame of its own kind.
+    #[serde(skip)]
     Output {
         /// Whose.
         rank: u32,
         /// The bytes.
         bytes: Vec<u8>,
     },
-    /// What a copy wrote to stderr.
+    /// What a copy wrote to stderr. On a link it is a frame of its own kind.
+    #[serde(skip)]
     Diagnostic {
         /// Whose.
         rank: u32,
@@ -166,4 +236,38 @@ pub enum FromAgent {
         /// How.
         end: Ended,
     },
+}
+
+/// An error's number, as Linux counts on every architecture that is supported.
+mod errno_number {
+    use rustix::io::Errno;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(errno: &Errno, to: S) -> Result<S::Ok, S::Error> {
+        errno.raw_os_error().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Errno, D::Error> {
+        let number = i32::deserialize(from)?;
+        // What lies outside is no error number and may not become one.
+        if (1..4096).contains(&number) {
+            return Ok(Errno::from_raw_os_error(number));
+        }
+        Err(de::Error::custom("not an error number"))
+    }
+}
+
+/// A signal's number.
+mod signal_number {
+    use rustix::process::Signal;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(signal: &Signal, to: S) -> Result<S::Ok, S::Error> {
+        signal.as_raw().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Signal, D::Error> {
+        let number = i32::deserialize(from)?;
+        Signal::from_named_raw(number).ok_or_else(|| de::Error::custom("not a signal"))
+    }
 }

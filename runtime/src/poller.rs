@@ -35,7 +35,26 @@ pub enum Token {
     ChildStdout(u32),
     /// A copy's stderr.
     ChildStderr(u32),
+    /// A descriptor of the link to a host.
+    Link(u32, Part),
 }
+
+/// Which descriptor of a link it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What the control channel brings.
+    ControlIn,
+    /// Where the control channel takes from us.
+    ControlOut,
+    /// What whoever carries the control channel says besides.
+    Words,
+    /// The connection for data, or one that may become it.
+    Data,
+    /// A door at which the other side may knock.
+    Door,
+}
+
+const PARTS: [Part; 5] = [Part::ControlIn, Part::ControlOut, Part::Words, Part::Data, Part::Door];
 
 impl Token {
     fn encode(self) -> u64 {
@@ -49,6 +68,10 @@ impl Token {
             Token::ChildStdin(rank) => (6, rank),
             Token::ChildStdout(rank) => (7, rank),
             Token::ChildStderr(rank) => (8, rank),
+            Token::Link(host, part) => {
+                let part = PARTS.iter().position(|&known| known == part).unwrap_or(0);
+                (9 + part as u64, host)
+            }
         };
         kind << 32 | u64::from(rank)
     }
@@ -65,7 +88,10 @@ impl Token {
             6 => Token::ChildStdin(rank),
             7 => Token::ChildStdout(rank),
             8 => Token::ChildStderr(rank),
-            _ => return None,
+            kind => {
+                let part = usize::try_from(kind - 9).ok()?;
+                Token::Link(rank, *PARTS.get(part)?)
+            }
         })
     }
 
@@ -114,6 +140,8 @@ impl Poller {
         let flags = match token {
             Token::ChildStdin(_) => EventFlags::OUT,
             Token::Output | Token::Stderr => EventFlags::OUT,
+            Token::Link(_, Part::ControlOut) => EventFlags::OUT,
+            Token::Link(_, Part::Data) => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP,
             _ => EventFlags::IN | EventFlags::RDHUP,
         };
         let set = if token.is_urgent() { &self.urgent } else { &self.bulk };

@@ -2,8 +2,10 @@
 
 use std::num::NonZeroU64;
 
+use serde::{Deserialize, Serialize};
+
 /// The unit that a copy must see whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Records {
     /// Records end with this byte; the last one of the input may lack it.
     Delimited(u8),

@@ -11,7 +11,7 @@ use super::oom::OomPreference;
 use super::pipes;
 use crate::buffers::Buffers;
 use crate::input::files::FileInput;
-use crate::message::{Ended, ExitStatus};
+use crate::message::{Ended, ExitStatus, StartStep};
 use crate::poller::{Poller, Token, percent};
 use crate::records::Records;
 use crate::sys::fd::{pipe, set_nonblocking, unread_in_pipe};
@@ -65,14 +65,17 @@ pub(super) struct Copy {
     pub(super) stopped: bool,
     pub(super) printed: u64,
     pub(super) complained: u64,
+    /// The root knows of the exit.
+    pub(super) exit_told: bool,
     given: u64,
+    read: u64,
     capacity: usize,
     started: Instant,
     started_at: SystemTime,
 }
 
 /// What could not be done when a copy was to be started, and why.
-pub(super) type StartError = (&'static str, Errno);
+pub(super) type StartError = (StartStep, Errno);
 
 impl Copy {
     pub(super) fn start(
@@ -83,7 +86,7 @@ impl Copy {
         preferred_for_oom: &OomPreference,
         now: Instant,
     ) -> Result<Copy, StartError> {
-        let make = || pipe().map_err(|source| ("make a pipe for", source));
+        let make = || pipe().map_err(|source| (StartStep::MakePipe, source));
         let (kept, stdin) = make()?;
         let (stdout, child_stdout) = make()?;
         let (stderr, child_stderr) = make()?;
@@ -99,11 +102,11 @@ impl Copy {
             Err(source) => {
                 let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
                 let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
-                return Err(("watch", source));
+                return Err((StartStep::Watch, source));
             }
         };
         for end in [&stdin, &stdout, &stderr] {
-            set_nonblocking(end).map_err(|source| ("set up a pipe of", source))?;
+            set_nonblocking(end).map_err(|source| (StartStep::SetUpPipe, source))?;
         }
         let capacity = pipes::enlarge(&stdin, pipe_size);
         let outlet = |fd, size| {
@@ -131,7 +134,9 @@ impl Copy {
             stopped: false,
             printed: 0,
             complained: 0,
+            exit_told: false,
             given: 0,
+            read: 0,
             capacity,
             started: now,
             started_at,
@@ -179,8 +184,20 @@ impl Copy {
     }
 
     /// Bytes in stdin's pipe that the copy has not read.
-    pub(super) fn unread_in_pipe(&self) -> u64 {
+    fn unread_in_pipe(&self) -> u64 {
         unread_in_pipe(&self.kept)
+    }
+
+    /// How far the copy has read, if that is further than when this was last asked.
+    pub(super) fn news_of_reading(&mut self) -> Option<u64> {
+        if self.read == self.given {
+            return None;
+        }
+        let read = self.given - self.feed.queued() - self.unread_in_pipe();
+        (read > self.read).then(|| {
+            self.read = read;
+            read
+        })
     }
 
     /// Asks the kernel whether the process has ended, and leaves it unreaped so that its number
@@ -244,10 +261,10 @@ fn spawn(
     for pause in PAUSES {
         match start() {
             Err(Errno::AGAIN) => std::thread::sleep(pause),
-            other => return other.map_err(|source| ("start", source)),
+            other => return other.map_err(|source| (StartStep::Start, source)),
         }
     }
-    start().map_err(|source| ("start", source))
+    start().map_err(|source| (StartStep::Start, source))
 }
 
 impl Outlet {

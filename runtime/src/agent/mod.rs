@@ -5,6 +5,8 @@
 //! read only as far as the root gave credit, so a reader of the job's output that is slow makes
 //! the copies wait instead of filling memory.
 
+pub mod assignment;
+pub mod binding;
 mod copy;
 pub mod family;
 mod feed;
@@ -12,7 +14,6 @@ mod oom;
 pub mod pipes;
 
 use std::collections::VecDeque;
-use std::ffi::CString;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -21,24 +22,14 @@ use rustix::process::{Pid, Signal};
 
 use crate::buffers::Buffers;
 use crate::input::files::FileInput;
-use crate::job::{Job, Run};
-use crate::message::{FromAgent, ToAgent};
+use crate::link::{Link, Moved};
+use crate::message::{FromAgent, StartStep, ToAgent};
 use crate::poller::{Poller, Ready, Token};
 use crate::sys::process::raise_open_files;
 use crate::sys::spawn::{Image, Spawner};
+use assignment::{Assignment, Binding, Pipes, Reading};
 use copy::{Copy, Got, Outlet};
 use feed::Stopped;
-
-/// What a turn of [`Agent::pump`] did.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Moved {
-    /// Something was moved or told.
-    pub any: bool,
-    /// More could be moved at once.
-    pub more: bool,
-    /// The largest share of a pipe that was moved, in percent.
-    pub fullest: usize,
-}
 
 #[derive(Default)]
 struct Slot {
@@ -49,71 +40,68 @@ struct Slot {
 
 /// Runs the copies of some ranks.
 pub struct Agent {
-    job: Rc<Job>,
+    assignment: Assignment,
     input: Option<Rc<FileInput>>,
     spawner: Spawner,
     slots: Vec<Slot>,
     told: VecDeque<FromAgent>,
     buffers: Buffers,
+    cores: Vec<Vec<u32>>,
     pipe_size: usize,
     open_files: rustix::process::Rlimit,
     oom: oom::OomPreference,
-    running: usize,
+    /// All were told to end: nothing is started any more.
+    ending: bool,
+    /// All were told to stand still: what is started does so too.
+    standing_still: bool,
 }
 
 impl Agent {
-    /// Makes an agent for all ranks of `job`, none started.
+    /// Makes an agent for the ranks of `assignment`, none started.
     ///
     /// # Errors
     /// `ENOMEM`.
     pub fn new(
-        job: Rc<Job>,
+        assignment: Assignment,
         input: Option<Rc<FileInput>>,
         buffers: Buffers,
-        pipe_size: usize,
     ) -> Result<Self, Errno> {
         let open_files = crate::sys::process::open_files_limit();
         raise_open_files();
-        let slots = (0..job.ranks.get()).map(|_| Slot::default()).collect();
+        let cores = match assignment.binding {
+            Binding::None => Vec::new(),
+            Binding::Core => binding::cores(),
+        };
         Ok(Agent {
             input,
             spawner: Spawner::new()?,
-            slots,
+            slots: assignment.ranks.iter().map(|_| Slot::default()).collect(),
             told: VecDeque::new(),
             buffers,
-            pipe_size,
+            cores,
+            pipe_size: match assignment.pipes {
+                Pipes::Usual => pipes::DEFAULT,
+                // Two for each copy, the root's input and output.
+                Pipes::Enlarged => pipes::affordable(2 * assignment.ranks.len() + 2),
+            },
             open_files,
             oom: oom::OomPreference::new(),
-            running: 0,
-            job,
+            ending: false,
+            standing_still: false,
+            assignment,
         })
-    }
-
-    /// Takes the next thing it has to tell.
-    pub fn told(&mut self) -> Option<FromAgent> {
-        self.told.pop_front()
     }
 
     /// How many copies have been started and have not ended.
     pub fn running(&self) -> usize {
-        self.running
+        self.slots.iter().filter(|slot| slot.copy.is_some()).count()
     }
 
-    /// Whether a rank's copy has exited, though its pipes may not have ended.
-    pub fn has_exited(&self, rank: u32) -> bool {
-        self.slots[rank as usize].copy.as_ref().is_none_or(|copy| copy.exited.is_some())
-    }
-
-    /// Bytes given to a rank's copy that it has not read: queued or in the pipe.
-    pub fn unread(&self, rank: u32) -> u64 {
-        let copy = self.slots[rank as usize].copy.as_ref();
-        copy.map_or(0, |copy| copy.feed.queued() + copy.unread_in_pipe())
-    }
-
-    /// Does as told.
-    pub fn order(&mut self, order: ToAgent<'_>, poller: &Poller, now: Instant) {
+    fn obey(&mut self, order: ToAgent<'_>, poller: &Poller, now: Instant) {
         match order {
-            ToAgent::Start { rank, chunk } => self.start(rank, chunk, poller, now),
+            ToAgent::Start { rank, chunk, attempt } => {
+                self.start(rank, chunk.map(|chunk| (chunk, attempt)), poller, now);
+            }
             ToAgent::Feed { rank, bytes } => {
                 if let Some(copy) = self.copy(rank) {
                     copy.give_bytes(bytes);
@@ -130,35 +118,50 @@ impl Agent {
                 }
             }
             ToAgent::OutputCredit { rank, bytes } => {
-                self.slots[rank as usize].output_credit += i64::try_from(bytes).unwrap_or(i64::MAX);
+                if let Some(slot) = self.slot(rank) {
+                    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+                    slot.output_credit = slot.output_credit.saturating_add(bytes);
+                }
             }
             ToAgent::DiagnosticCredit { rank, bytes } => {
-                let credit = &mut self.slots[rank as usize].diagnostic_credit;
-                *credit += i64::try_from(bytes).unwrap_or(i64::MAX);
+                if let Some(slot) = self.slot(rank) {
+                    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+                    slot.diagnostic_credit = slot.diagnostic_credit.saturating_add(bytes);
+                }
             }
             ToAgent::Signal { rank, signal } => self.signal(rank, signal),
+            ToAgent::Abandon => self.abandon(now),
         }
     }
 
-    fn copy(&mut self, rank: u32) -> Option<&mut Copy> {
-        self.slots[rank as usize].copy.as_mut()
+    fn slot(&mut self, rank: u32) -> Option<&mut Slot> {
+        let slot = self.assignment.slot(rank)?;
+        self.slots.get_mut(slot)
     }
 
-    fn start(&mut self, rank: u32, chunk: Option<u64>, poller: &Poller, now: Instant) {
+    fn copy(&mut self, rank: u32) -> Option<&mut Copy> {
+        self.slot(rank)?.copy.as_mut()
+    }
+
+    fn start(&mut self, rank: u32, chunk: Option<(u64, u32)>, poller: &Poller, now: Instant) {
+        let Some(slot) = self.assignment.slot(rank) else { return };
+        let number = u32::try_from(slot).unwrap_or(u32::MAX);
         let started =
-            self.start_copy(rank, chunk, now).and_then(|copy| match watch(&copy, rank, poller) {
+            self.start_copy(slot, chunk, now).and_then(|copy| match watch(&copy, number, poller) {
                 Ok(()) => Ok(copy),
                 Err(source) => {
                     family::signal(&[copy.pid], Signal::KILL);
                     copy.end(now, false);
-                    Err(("watch", source))
+                    Err((StartStep::Watch, source))
                 }
             });
         match started {
             Ok(copy) => {
-                self.told.push_back(FromAgent::Started { rank, pid: copy.pid });
-                self.slots[rank as usize].copy = Some(copy);
-                self.running += 1;
+                if self.standing_still {
+                    family::signal(&[copy.pid], Signal::STOP);
+                }
+                self.told.push_back(FromAgent::Started { rank });
+                self.slots[slot].copy = Some(copy);
             }
             Err((step, source)) => {
                 self.told.push_back(FromAgent::StartFailed { rank, step, source });
@@ -168,22 +171,37 @@ impl Agent {
 
     fn start_copy(
         &self,
-        rank: u32,
-        chunk: Option<u64>,
+        slot: usize,
+        chunk: Option<(u64, u32)>,
         now: Instant,
     ) -> Result<Copy, copy::StartError> {
-        let command = &self.job.command;
-        let more = variables(&self.job, rank, chunk);
+        if self.ending {
+            return Err((StartStep::Start, Errno::CANCELED));
+        }
+        let command = &self.assignment.command;
+        let cpus = self.cores.get(slot).map(Vec::as_slice);
+        let more = self.assignment.variables(slot, chunk, cpus.map(binding::list).as_deref());
         let image = Image::new(&command.path, &command.argv, &command.environment, &more);
-        Copy::start(&self.spawner, &image, self.pipe_size, self.open_files, &self.oom, now)
+        let _kept = binding::keep_on(cpus).map_err(|source| (StartStep::Bind, source))?;
+        let pipe_size = self.pipe_size;
+        Copy::start(&self.spawner, &image, pipe_size, self.open_files, &self.oom, now)
     }
 
     fn signal(&mut self, rank: Option<u32>, signal: Signal) {
-        let which = match rank {
-            Some(rank) => rank as usize..rank as usize + 1,
+        let which = match rank.map(|rank| self.assignment.slot(rank)) {
+            Some(Some(slot)) => slot..slot + 1,
+            Some(None) => return,
             None => 0..self.slots.len(),
         };
         let ends = matches!(signal, Signal::TERM | Signal::KILL);
+        if rank.is_none() {
+            self.ending |= ends;
+            match signal {
+                Signal::STOP => self.standing_still = true,
+                Signal::CONT => self.standing_still = false,
+                _ => {}
+            }
+        }
         let mut leaders: Vec<Pid> = Vec::new();
         for copy in self.slots[which].iter_mut().filter_map(|slot| slot.copy.as_mut()) {
             leaders.push(copy.pid);
@@ -201,42 +219,14 @@ impl Agent {
         }
     }
 
-    /// Notes what the poller saw.
-    pub fn ready(&mut self, event: Ready, now: Instant) {
-        let (Token::Process(rank)
-        | Token::ChildStdin(rank)
-        | Token::ChildStdout(rank)
-        | Token::ChildStderr(rank)) = event.token
-        else {
-            return;
-        };
-        let Some(copy) = self.copy(rank) else { return };
-        match event.token {
-            Token::Process(_) => copy.look_for_exit(now),
-            Token::ChildStdin(_) => copy.writable = true,
-            Token::ChildStdout(_) => set_ready(&mut copy.stdout, event.ended),
-            _ => set_ready(&mut copy.stderr, event.ended),
-        }
-    }
-
-    /// Writes, reads and ends what can be written, read and ended now.
-    pub fn pump(&mut self, poller: &Poller, now: Instant) -> Moved {
-        let mut moved = Moved::default();
-        for rank in 0..self.slots.len() {
-            if self.slots[rank].copy.is_some() {
-                self.pump_rank(rank, &mut moved, poller, now);
-            }
-        }
-        moved
-    }
-
     fn pump_rank(&mut self, slot: usize, moved: &mut Moved, poller: &Poller, now: Instant) {
-        let rank = u32::try_from(slot).unwrap_or(u32::MAX);
+        let rank = self.assignment.ranks[slot];
+        let number = u32::try_from(slot).unwrap_or(u32::MAX);
         let Slot { copy: Some(copy), output_credit, diagnostic_credit } = &mut self.slots[slot]
         else {
             return;
         };
-        let (written, share, why) = copy.write(self.input.as_deref(), self.job.records);
+        let (written, share, why) = copy.write(self.input.as_deref(), self.assignment.records);
         if written > 0 {
             moved.any = true;
             moved.fullest = moved.fullest.max(share);
@@ -246,18 +236,26 @@ impl Agent {
         match why {
             Stopped::Input(offset, source) => {
                 copy.feed.clear();
-                self.told.push_back(FromAgent::InputFailed { rank, offset, source });
+                let error = self.input.as_deref().map(|input| input.explain(offset, source));
+                let message = error.map_or_else(String::new, |error| error.to_string());
+                self.told.push_back(FromAgent::InputFailed { rank, message });
             }
             Stopped::Pipe(source) => {
                 copy.feed.clear();
                 self.told.push_back(FromAgent::FeedFailed { rank, source });
             }
             Stopped::Full => {
-                if let Err(source) = copy.watch_stdin(rank, poller) {
+                if let Err(source) = copy.watch_stdin(number, poller) {
                     self.told.push_back(FromAgent::FeedFailed { rank, source });
                 }
             }
             Stopped::Empty | Stopped::Turn => {}
+        }
+        if self.assignment.tells_reading == Reading::Told
+            && let Some(bytes) = copy.news_of_reading()
+        {
+            moved.any = true;
+            self.told.push_back(FromAgent::Read { rank, bytes });
         }
         match read(&mut copy.stdout, output_credit, &self.buffers, moved) {
             Some(Ok(bytes)) => {
@@ -281,9 +279,13 @@ impl Agent {
     /// A copy has ended when its process has exited and its pipes have; when a descendant keeps
     /// its stdout longer than the leak timeout that is a leak.
     fn end_if_done(&mut self, slot: usize, moved: &mut Moved, now: Instant) {
-        let Some(copy) = &self.slots[slot].copy else { return };
+        let Some(copy) = &mut self.slots[slot].copy else { return };
         let Some((_, exited_at)) = copy.exited else { return };
-        let late = now >= exited_at + self.job.leak_timeout;
+        if !std::mem::replace(&mut copy.exit_told, true) {
+            let rank = self.assignment.ranks[slot];
+            self.told.push_back(FromAgent::Exited { rank });
+        }
+        let late = now >= exited_at + self.assignment.leak_timeout;
         // What comes after all that lay in the pipe at the exit is a descendant's.
         let idle = |outlet: &Option<Outlet>| {
             outlet.as_ref().is_none_or(|outlet| late && (!outlet.ready || outlet.overrun))
@@ -296,39 +298,13 @@ impl Agent {
         if leaked {
             family::signal(&[copy.pid], Signal::KILL);
         }
-        let rank = u32::try_from(slot).unwrap_or(u32::MAX);
+        let rank = self.assignment.ranks[slot];
         let end = copy.end(now, leaked);
         self.told.push_back(FromAgent::Ended { rank, end });
-        self.running -= 1;
         moved.any = true;
     }
 
-    /// Takes every pipe for ready and looks at every process, whatever was reported.
-    pub fn stir(&mut self, now: Instant) {
-        for copy in self.slots.iter_mut().filter_map(|slot| slot.copy.as_mut()) {
-            copy.writable = true;
-            copy.look_for_exit(now);
-            set_ready(&mut copy.stdout, false);
-            set_ready(&mut copy.stderr, false);
-        }
-    }
-
-    /// When [`Agent::pump`] must be called even if nothing happens.
-    pub fn deadline(&self) -> Option<Instant> {
-        let waits_for_credit = |outlet: &Option<Outlet>, credit: i64| {
-            credit <= 0 && outlet.as_ref().is_some_and(|outlet| outlet.ready && !outlet.overrun)
-        };
-        let exits = self.slots.iter().filter_map(|slot| {
-            let copy = slot.copy.as_ref()?;
-            let held_up = waits_for_credit(&copy.stdout, slot.output_credit)
-                || waits_for_credit(&copy.stderr, slot.diagnostic_credit);
-            copy.exited.filter(|_| !held_up)
-        });
-        exits.map(|(_, at)| at + self.job.leak_timeout).min()
-    }
-
-    /// Gives up on copies that are gone but whose pipes someone holds who could not be killed.
-    pub fn abandon(&mut self, now: Instant) {
+    fn abandon(&mut self, now: Instant) {
         for slot in 0..self.slots.len() {
             if let Some(copy) = &mut self.slots[slot].copy {
                 copy.look_for_exit(now);
@@ -338,6 +314,66 @@ impl Agent {
                 }
             }
         }
+    }
+}
+
+impl Link for Agent {
+    fn order(&mut self, order: ToAgent<'_>, poller: &Poller, now: Instant) {
+        self.obey(order, poller, now);
+    }
+
+    fn told(&mut self) -> Option<FromAgent> {
+        self.told.pop_front()
+    }
+
+    fn ready(&mut self, event: Ready, now: Instant) {
+        let (Token::Process(slot)
+        | Token::ChildStdin(slot)
+        | Token::ChildStdout(slot)
+        | Token::ChildStderr(slot)) = event.token
+        else {
+            return;
+        };
+        let copy = self.slots.get_mut(slot as usize).and_then(|slot| slot.copy.as_mut());
+        let Some(copy) = copy else { return };
+        match event.token {
+            Token::Process(_) => copy.look_for_exit(now),
+            Token::ChildStdin(_) => copy.writable = true,
+            Token::ChildStdout(_) => set_ready(&mut copy.stdout, event.ended),
+            _ => set_ready(&mut copy.stderr, event.ended),
+        }
+    }
+
+    fn pump(&mut self, poller: &Poller, now: Instant) -> Moved {
+        let mut moved = Moved::default();
+        for rank in 0..self.slots.len() {
+            if self.slots[rank].copy.is_some() {
+                self.pump_rank(rank, &mut moved, poller, now);
+            }
+        }
+        moved
+    }
+
+    fn stir(&mut self, now: Instant) {
+        for copy in self.slots.iter_mut().filter_map(|slot| slot.copy.as_mut()) {
+            copy.writable = true;
+            copy.look_for_exit(now);
+            set_ready(&mut copy.stdout, false);
+            set_ready(&mut copy.stderr, false);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let waits_for_credit = |outlet: &Option<Outlet>, credit: i64| {
+            credit <= 0 && outlet.as_ref().is_some_and(|outlet| outlet.ready && !outlet.overrun)
+        };
+        let exits = self.slots.iter().filter_map(|slot| {
+            let copy = slot.copy.as_ref()?;
+            let held_up = waits_for_credit(&copy.stdout, slot.output_credit)
+                || waits_for_credit(&copy.stderr, slot.diagnostic_credit);
+            copy.exited.filter(|_| !held_up)
+        });
+        exits.map(|(_, at)| at + self.assignment.leak_timeout).min()
     }
 }
 
@@ -378,33 +414,11 @@ fn read(
     None
 }
 
-fn watch(copy: &Copy, rank: u32, poller: &Poller) -> Result<(), Errno> {
-    poller.add(&copy.process, Token::Process(rank))?;
+fn watch(copy: &Copy, slot: u32, poller: &Poller) -> Result<(), Errno> {
+    poller.add(&copy.process, Token::Process(slot))?;
     if let (Some(stdout), Some(stderr)) = (&copy.stdout, &copy.stderr) {
-        poller.add(&stdout.fd, Token::ChildStdout(rank))?;
-        poller.add(&stderr.fd, Token::ChildStderr(rank))?;
+        poller.add(&stdout.fd, Token::ChildStdout(slot))?;
+        poller.add(&stderr.fd, Token::ChildStderr(slot))?;
     }
     Ok(())
-}
-
-/// The names of the variables by which a copy learns its place.
-pub const VARIABLES: [&str; 7] =
-    ["PX_RANK", "PX_SIZE", "PX_LOCAL_RANK", "PX_LOCAL_SIZE", "PX_HOST", "PX_JOB_ID", "PX_CHUNK"];
-
-/// What a copy learns of the job through its environment.
-fn variables(job: &Job, rank: u32, chunk: Option<u64>) -> Vec<CString> {
-    let (rank, ranks) = (rank.to_string(), job.ranks.to_string());
-    let chunk = chunk.filter(|_| job.run == Run::PerChunk).map(|chunk| chunk.to_string());
-    let values = [
-        Some(&rank),
-        Some(&ranks),
-        Some(&rank),
-        Some(&ranks),
-        Some(&job.host),
-        Some(&job.id),
-        chunk.as_ref(),
-    ];
-    let pairs = VARIABLES.iter().zip(values);
-    let texts = pairs.filter_map(|(name, value)| Some(format!("{name}={}", value?)));
-    texts.filter_map(|text| CString::new(text).ok()).collect()
 }

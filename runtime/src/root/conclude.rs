@@ -63,8 +63,8 @@ impl Root {
 
     fn copies_are_over(&self) -> bool {
         match &self.stopping {
-            Some(stopping) => self.agent.running() == 0 || stopping.gives_up(),
-            None => self.agent.running() == 0 && self.ranks.iter().all(|rank| rank.over),
+            Some(stopping) => self.running() == 0 || stopping.gives_up(),
+            None => self.running() == 0 && self.ranks.iter().all(|rank| rank.over),
         }
     }
 

@@ -3,8 +3,6 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use rustix::io::Errno;
-
 use super::{REORDERED, RankState, Root, Source, WINDOW};
 use crate::cut::Chunk;
 use crate::deal::{Dealer, Next};
@@ -47,10 +45,6 @@ impl FileSource {
         let mut budget = LOOKED_AT;
         self.dealer.rest_of(rank, looking, &mut budget).unwrap_or((0, false))
     }
-
-    pub(super) fn explain(&self, offset: u64, source: Option<Errno>) -> InputError {
-        self.input.explain(offset, source)
-    }
 }
 
 impl Root {
@@ -83,7 +77,7 @@ impl Root {
                         }
                         return true;
                     }
-                    Err(error) => self.input_failed(&error, poller, now),
+                    Err(error) => self.input_failed(error, poller, now),
                 }
                 if self.stopping.is_some() {
                     return false;
@@ -97,7 +91,7 @@ impl Root {
     fn wants(&mut self, rank: u32) -> bool {
         let reordered = self.gather.waiting();
         let dynamic = self.job.deal == Deal::Dynamic;
-        let nobody_runs = self.agent.running() == 0;
+        let nobody_runs = !self.ranks.iter().any(|rank| rank.running);
         let at_turn = self.is_at_turn(rank);
         let state = &mut self.ranks[rank as usize];
         if state.over || state.declined {
@@ -109,9 +103,7 @@ impl Root {
             Run::PerRank if state.gone => !dynamic || nobody_runs,
             Run::PerRank if !state.running || state.end_of_input => false,
             Run::PerRank if !dynamic => state.outstanding() < WINDOW,
-            Run::PerRank => {
-                state.outstanding() < ALLOWANCE && state.has_read(self.agent.unread(rank))
-            }
+            Run::PerRank => state.outstanding() < ALLOWANCE && state.has_read(),
         }
     }
 
@@ -145,7 +137,7 @@ impl Root {
             Some(bytes) => ToAgent::Feed { rank, bytes },
             None => ToAgent::Deal { rank, range: chunk.range() },
         };
-        self.agent.order(order, poller, now);
+        self.hosts.order(order, poller, now);
         if self.job.run == Run::PerChunk {
             self.end_input(rank, poller, now);
         }
@@ -175,7 +167,8 @@ impl Root {
 impl RankState {
     /// Whether a copy has read enough of what it was given to be given more: a fast one is
     /// found with nothing left and may have more before it the next time.
-    fn has_read(&mut self, unread: u64) -> bool {
+    fn has_read(&mut self) -> bool {
+        let unread = self.unread();
         if unread == 0 {
             self.allowance = (self.allowance * 2).clamp(1, ALLOWANCE);
             return true;

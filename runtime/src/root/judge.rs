@@ -8,7 +8,7 @@ use super::{CopyRecord, RankState, Root, Source};
 use crate::failure::{Failure, Kind, Message, exit_status, signal_name};
 use crate::input::files::Grown;
 use crate::job::{ChunkSize, Deal, EarlyExit, OnFailure, Run};
-use crate::message::{Ended, ExitStatus};
+use crate::message::{Ended, ExitStatus, StartStep};
 use crate::output::gather::{Breach, BreachWay, Fate};
 use crate::poller::Poller;
 
@@ -70,13 +70,13 @@ impl Tally {
 impl Root {
     /// Names a rank as messages do.
     fn who(&self, rank: u32) -> String {
-        format!("rank {rank} on `{}`: `{}`", self.job.host, self.job.command.shown)
+        format!("rank {rank} on `{}`: `{}`", self.hosts.name_of(rank), self.job.command.shown)
     }
 
     pub(super) fn start_failed(
         &mut self,
         rank: u32,
-        step: &'static str,
+        step: StartStep,
         source: Errno,
         poller: &Poller,
         now: Instant,
@@ -84,7 +84,8 @@ impl Root {
         self.ranks[rank as usize].running = false;
         self.rank_over(rank, poller, now);
         let command = &self.job.command.shown;
-        let host = &self.job.host;
+        let host = self.hosts.name_of(rank);
+        let step = step.verb();
         let mut message =
             Message::new(format!("rank {rank} on `{host}`: cannot {step} `{command}`: {source}"));
         let path = self.job.command.path.to_string_lossy();
@@ -119,7 +120,8 @@ impl Root {
     pub(super) fn ended(&mut self, rank: u32, end: &Ended, poller: &Poller, now: Instant) {
         let chunk = self.ranks[rank as usize].chunk;
         self.diagnostics.ended(rank);
-        if let Err(message) = self.observer.ended(&CopyRecord { rank, chunk, end }) {
+        let host = self.hosts.name_of(rank);
+        if let Err(message) = self.observer.ended(&CopyRecord { rank, host, chunk, end }) {
             self.fail_now(Failure { kind: Kind::Own, place: 0, message }, poller, now);
         }
         let unread = self.unread(rank, end);
@@ -356,7 +358,7 @@ impl Root {
                 true
             }
             Err(error) => {
-                self.input_failed(&error, poller, now);
+                self.input_failed(error, poller, now);
                 false
             }
         }

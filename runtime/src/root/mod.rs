@@ -5,6 +5,7 @@
 
 mod conclude;
 mod files;
+mod hosts;
 mod judge;
 pub mod setup;
 mod stopping;
@@ -17,9 +18,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::agent::Agent;
 use crate::failure::{Failure, Kind, Message};
-use crate::input::InputError;
 use crate::job::{Job, Run};
 use crate::message::{Ended, FromAgent, ToAgent};
 use crate::output::OutputError;
@@ -30,6 +29,7 @@ use crate::poller::Poller;
 
 pub use conclude::Verdict;
 use files::FileSource;
+use hosts::Hosts;
 pub use judge::Tally;
 use stopping::Stopping;
 use stream::StreamSource;
@@ -79,6 +79,8 @@ pub enum Verbosity {
 pub struct CopyRecord<'a> {
     /// Whose.
     pub rank: u32,
+    /// Where it ran.
+    pub host: &'a str,
     /// For which chunk alone, per chunk.
     pub chunk: Option<u64>,
     /// How it ended.
@@ -127,6 +129,8 @@ struct Dealt {
 #[derive(Default)]
 struct RankState {
     running: bool,
+    /// The copy's process has ended, though its pipes may not have.
+    exited: bool,
     /// No copy will run here any more.
     over: bool,
     end_of_input: bool,
@@ -137,6 +141,8 @@ struct RankState {
     chunk_range: Option<Range<u64>>,
     given: u64,
     consumed: u64,
+    /// Of what it was given, so much it has read; known where that decides the deal.
+    read: u64,
     dealt: VecDeque<Dealt>,
     owed_output: usize,
     owed_diagnostics: usize,
@@ -154,7 +160,7 @@ enum Source {
 /// The root of a job.
 pub struct Root {
     job: Rc<Job>,
-    agent: Agent,
+    hosts: Hosts,
     source: Source,
     gather: Gather,
     diagnostics: Diagnostics,
@@ -193,7 +199,7 @@ impl Root {
             stepped.more |= self.deal(poller, now);
             stepped.fullest = self.take_stream_share();
         }
-        let moved = self.agent.pump(poller, now);
+        let moved = self.hosts.pump(poller, now);
         stepped.any |= moved.any;
         stepped.more |= moved.more;
         stepped.fullest = stepped.fullest.max(moved.fullest);
@@ -216,7 +222,7 @@ impl Root {
     /// Takes all that the agent has to tell; says whether there was anything.
     fn hear_all(&mut self, poller: &Poller, now: Instant) -> bool {
         let mut any = false;
-        while let Some(told) = self.agent.told() {
+        while let Some(told) = self.hosts.told() {
             any = true;
             self.hear(told, poller, now);
         }
@@ -225,7 +231,7 @@ impl Root {
 
     fn hear(&mut self, told: FromAgent, poller: &Poller, now: Instant) {
         match told {
-            FromAgent::Started { rank, .. } => {
+            FromAgent::Started { rank } => {
                 let timeout = self.job.timeout.map(|timeout| now + timeout);
                 self.ranks[rank as usize].timeout = timeout;
             }
@@ -236,11 +242,10 @@ impl Root {
                 self.consumed += bytes;
                 self.ranks[rank as usize].advance(bytes);
             }
-            FromAgent::InputFailed { rank: _, offset, source } => {
-                if let Source::Files(files) = &self.source {
-                    let error = files.explain(offset, source);
-                    self.input_failed(&error, poller, now);
-                }
+            FromAgent::Read { rank, bytes } => self.ranks[rank as usize].read = bytes,
+            FromAgent::Exited { rank } => self.ranks[rank as usize].exited = true,
+            FromAgent::InputFailed { rank: _, message } => {
+                self.input_failed(message, poller, now);
             }
             FromAgent::FeedFailed { rank, source } => {
                 self.pipe_failed(rank, "write to its stdin", source, poller, now);
@@ -298,11 +303,11 @@ impl Root {
             let number = u32::try_from(rank).unwrap_or(u32::MAX);
             if output && state.owed_output > 0 {
                 let bytes = std::mem::take(&mut state.owed_output);
-                self.agent.order(ToAgent::OutputCredit { rank: number, bytes }, poller, now);
+                self.hosts.order(ToAgent::OutputCredit { rank: number, bytes }, poller, now);
             }
             if diagnostics && state.owed_diagnostics > 0 {
                 let bytes = std::mem::take(&mut state.owed_diagnostics);
-                self.agent.order(ToAgent::DiagnosticCredit { rank: number, bytes }, poller, now);
+                self.hosts.order(ToAgent::DiagnosticCredit { rank: number, bytes }, poller, now);
             }
         }
     }
@@ -310,29 +315,31 @@ impl Root {
     fn start_copy(&mut self, rank: u32, chunk: Option<u64>, poller: &Poller, now: Instant) {
         let state = &mut self.ranks[rank as usize];
         state.running = true;
+        state.exited = false;
         state.gone = false;
         state.end_of_input = false;
         state.chunk = chunk;
         state.given = 0;
         state.consumed = 0;
+        state.read = 0;
         state.dealt.clear();
         state.timed_out = false;
         state.timeout = None;
         state.kill_at = None;
         self.gather.started(rank, chunk);
-        self.agent.order(ToAgent::Start { rank, chunk }, poller, now);
+        self.hosts.order(ToAgent::Start { rank, chunk, attempt: 1 }, poller, now);
     }
 
     fn feed(&mut self, rank: u32, bytes: &[u8], poller: &Poller, now: Instant) {
         self.ranks[rank as usize].given += bytes.len() as u64;
-        self.agent.order(ToAgent::Feed { rank, bytes }, poller, now);
+        self.hosts.order(ToAgent::Feed { rank, bytes }, poller, now);
     }
 
     fn end_input(&mut self, rank: u32, poller: &Poller, now: Instant) {
         let state = &mut self.ranks[rank as usize];
         if state.running && !state.end_of_input {
             state.end_of_input = true;
-            self.agent.order(ToAgent::EndOfInput { rank }, poller, now);
+            self.hosts.order(ToAgent::EndOfInput { rank }, poller, now);
         }
     }
 
@@ -351,8 +358,8 @@ impl Root {
         }
     }
 
-    fn input_failed(&mut self, error: &InputError, poller: &Poller, now: Instant) {
-        let message = Message::new(error.to_string());
+    fn input_failed(&mut self, what: impl ToString, poller: &Poller, now: Instant) {
+        let message = Message::new(what.to_string());
         self.fail_now(Failure { kind: Kind::Own, place: 0, message }, poller, now);
     }
 
@@ -396,15 +403,20 @@ impl Root {
             total: self.total,
             consumed: self.consumed,
             written: stage.sink.written(),
-            running: self.agent.running(),
+            running: self.running(),
             elapsed: now.saturating_duration_since(self.started),
             limit,
         }
     }
 
+    /// How many copies run.
+    fn running(&self) -> usize {
+        self.ranks.iter().filter(|rank| rank.running).count()
+    }
+
     /// Sends a signal on to every copy's family.
     pub fn forward(&mut self, signal: Signal, poller: &Poller, now: Instant) {
-        self.agent.order(ToAgent::Signal { rank: None, signal }, poller, now);
+        self.hosts.order(ToAgent::Signal { rank: None, signal }, poller, now);
     }
 
     /// Passes an event on to whoever waits for it.
@@ -425,13 +437,13 @@ impl Root {
                 }
             }
             Token::Stderr => self.diagnostics.sink().woken(),
-            _ => self.agent.ready(event, now),
+            _ => self.hosts.ready(event, now),
         }
     }
 
     /// Tries everything once more, in case that something became ready and nobody was told.
     pub fn stir(&mut self, now: Instant) {
-        self.agent.stir(now);
+        self.hosts.stir(now);
         self.gather.stage().sink.woken();
         self.diagnostics.sink().woken();
         if let Source::Stream(stream) = &mut self.source {
@@ -463,7 +475,7 @@ impl Root {
         let ranks = ranks.flat_map(|rank| [rank.timeout, rank.kill_at]).flatten().min();
         let own = [
             ranks,
-            self.agent.deadline(),
+            self.hosts.deadline(),
             self.diagnostics.deadline(),
             self.next_bar,
             self.stopping.as_ref().map(Stopping::deadline),
@@ -485,6 +497,11 @@ impl Root {
 }
 
 impl RankState {
+    /// Bytes given that it has not read, where that decides the deal.
+    fn unread(&self) -> u64 {
+        self.given - self.read
+    }
+
     /// Bytes given that are not yet in the pipe.
     fn outstanding(&self) -> u64 {
         self.given - self.consumed

@@ -7,18 +7,22 @@ use std::time::Instant;
 use rustix::io::Errno;
 
 use super::files::FileSource;
+use super::hosts::{Host, Hosts};
 use super::stream::StreamSource;
 use super::{DIAGNOSTIC_WINDOW, OUTPUT_WINDOW, Observer, RankState, Root, Source, Tally};
-use crate::agent::{Agent, pipes};
+use crate::agent::Agent;
+use crate::agent::assignment::{Assignment, Pipes, Reading};
 use crate::buffers::Buffers;
 use crate::cut::Cutter;
 use crate::deal::{Dealer, Next};
 use crate::failure::Message;
 use crate::input::files::FileInput;
 use crate::input::open::{Identities, Input, open_all};
+use crate::input::reader::StreamReader;
 use crate::input::window::{Looking, Window};
 use crate::input::{InputError, chunking};
 use crate::job::{ChunkSize, Contract, Deal, Job, Order, Run, Tag};
+use crate::link::Link;
 use crate::output::diagnostics::Diagnostics;
 use crate::output::gather::{Gather, Terms, Way};
 use crate::output::hold::Hold;
@@ -73,33 +77,86 @@ impl SetupError {
     }
 }
 
-/// The opened input of a job and how it will be dealt.
-pub enum Prepared {
-    /// Files, with the rule by which they are dealt.
-    Files(Rc<FileInput>, Dealer),
-    /// A stream.
-    Stream(crate::input::reader::StreamReader),
+/// The opened input of a job.
+pub enum Opened {
+    /// Files.
+    Files(Rc<FileInput>, Identities),
+    /// A stream, and which files are parts of it.
+    Stream(StreamReader, Identities),
 }
 
-/// Opens a job's input and chooses its chunks.
+/// Opens a job's input; how it is cut depends on the ranks and comes later.
 ///
 /// # Errors
-/// Those of opening, of looking at the input, and blocks of a stream.
-pub fn prepare(job: &Job) -> Result<(Prepared, Identities), SetupError> {
+/// Those of opening, of reading headers, and blocks of a stream.
+pub fn open(job: &Job) -> Result<Opened, SetupError> {
     let (input, identities) = open_all(&job.input, job.records, job.header)?;
-    let prepared = match input {
+    let opened = match input {
         Input::Stream(_) if job.deal == Deal::Block => return Err(SetupError::BlockOfStream),
-        Input::Stream(reader) => Prepared::Stream(reader),
-        Input::Files(files) => {
-            let files = Rc::new(files);
-            let dealer = dealer(job, &files)?;
-            Prepared::Files(files, dealer)
-        }
+        Input::Stream(reader) => Opened::Stream(reader, identities),
+        Input::Files(files) => Opened::Files(Rc::new(files), identities),
     };
-    Ok((prepared, identities))
+    if publish::replaces_one_of(&job.output, opened.identities()) {
+        return Err(SetupError::OutputIsInput);
+    }
+    Ok(opened)
 }
 
-fn dealer(job: &Job, input: &Rc<FileInput>) -> Result<Dealer, InputError> {
+impl Opened {
+    fn identities(&self) -> &Identities {
+        match self {
+            Opened::Files(_, identities) | Opened::Stream(_, identities) => identities,
+        }
+    }
+
+    /// The files, where the input is of known length.
+    pub fn files(&self) -> Option<Rc<FileInput>> {
+        match self {
+            Opened::Files(files, _) => Some(Rc::clone(files)),
+            Opened::Stream(..) => None,
+        }
+    }
+}
+
+/// Some ranks and where they run.
+pub struct Place {
+    /// What the host is called.
+    pub name: String,
+    /// Its ranks, in ascending order.
+    pub ranks: Vec<u32>,
+    /// How its agent is reached.
+    pub reach: Reach,
+}
+
+/// How an agent is reached.
+pub enum Reach {
+    /// It is in this process.
+    Here,
+    /// Over a link.
+    There(Box<dyn Link>),
+}
+
+/// What a root is made of.
+pub struct Parts {
+    /// What to do.
+    pub job: Job,
+    /// Its input.
+    pub opened: Opened,
+    /// Where its ranks run: together every one from 0 up.
+    pub places: Vec<Place>,
+    /// Who wants to know how it goes.
+    pub observer: Box<dyn Observer>,
+    /// Where its links wait already.
+    pub poller: Poller,
+    /// What its links share.
+    pub buffers: Buffers,
+}
+
+/// Chooses the chunks of an input of known length, and who gets them.
+///
+/// # Errors
+/// Those of looking at the input.
+pub fn dealer(job: &Job, input: &Rc<FileInput>) -> Result<Dealer, InputError> {
     let ranks = job.ranks;
     let layout = input.layout().clone();
     let length = layout.length();
@@ -136,22 +193,16 @@ fn dealer(job: &Job, input: &Rc<FileInput>) -> Result<Dealer, InputError> {
 }
 
 impl Root {
-    /// Opens everything that the job needs and starts nothing.
+    /// Opens the output, chooses the chunks and, per rank, starts the copies.
+    ///
+    /// Returns also the poller, where the links of `parts` wait.
     ///
     /// # Errors
     /// See [`SetupError`].
-    pub fn new(
-        job: Rc<Job>,
-        observer: Box<dyn Observer>,
-        poller: &Poller,
-        now: Instant,
-    ) -> Result<Self, SetupError> {
+    pub fn new(parts: Parts, now: Instant) -> Result<(Self, Poller), SetupError> {
+        let Parts { job, opened, places, observer, poller, buffers } = parts;
+        let job = Rc::new(job);
         let system = |step| move |source| SetupError::System { step, source };
-        let (prepared, identities) = prepare(&job)?;
-        if publish::replaces_one_of(&job.output, &identities) {
-            return Err(SetupError::OutputIsInput);
-        }
-        let buffers = Buffers::default();
         let output = publish::open(&job.output)?;
         let sink = Sink::new(output.fd, &output.name, buffers.clone());
         let mut sink = sink.map_err(system("look at the output"))?;
@@ -168,14 +219,15 @@ impl Root {
                 }
             }
         }
-        let (source, total, input) = match prepared {
-            Prepared::Files(input, dealer) => {
+        let input = opened.files();
+        let (source, total) = match opened {
+            Opened::Files(input, _) => {
+                let dealer = dealer(&job, &input)?;
                 let window = Window::new(job.records);
                 let total = Some(input.layout().length());
-                let source = FileSource::new(Rc::clone(&input), dealer, window);
-                (Source::Files(source), total, Some(input))
+                (Source::Files(FileSource::new(input, dealer, window)), total)
             }
-            Prepared::Stream(mut reader) => {
+            Opened::Stream(mut reader, _) => {
                 reader.enlarge(pipe_size(&job));
                 if let Some(fd) = reader.waits_on() {
                     match poller.add(fd, Token::Input) {
@@ -183,7 +235,7 @@ impl Root {
                         Err(source) => return Err(system("watch the input")(source)),
                     }
                 }
-                (Source::Stream(StreamSource::new(reader, &job)), None, None)
+                (Source::Stream(StreamSource::new(reader, &job)), None)
             }
         };
         let ranks = job.ranks.get();
@@ -195,10 +247,23 @@ impl Root {
             tagged: job.tag == Tag::Rank,
             one_line_a_record: (job.contract == Contract::Lines).then_some(job.header),
         };
-        let agent = Agent::new(Rc::clone(&job), input, buffers, pipe_size(&job))
-            .map_err(system("prepare to start copies"))?;
+        let mut own = None;
+        let mut hosts = Vec::new();
+        for Place { name, ranks, reach } in places {
+            let link = match reach {
+                Reach::There(link) => link,
+                Reach::Here => {
+                    own = Some(hosts.len());
+                    let assignment = assignment(&job, name.clone(), ranks.clone());
+                    let agent = Agent::new(assignment, input.clone(), buffers.clone())
+                        .map_err(system("prepare to start copies"))?;
+                    Box::new(agent)
+                }
+            };
+            hosts.push(Host { name, ranks, link });
+        }
         let mut root = Root {
-            agent,
+            hosts: Hosts::new(hosts, own),
             gather: Gather::new(Stage::new(hold, sink), way(&job), &terms),
             diagnostics: Diagnostics::new(stderr, ranks, job.tag == Tag::Rank),
             ending: Some(output.ending),
@@ -218,8 +283,8 @@ impl Root {
             source,
             job,
         };
-        root.begin(poller, now);
-        Ok(root)
+        root.begin(&poller, now);
+        Ok((root, poller))
     }
 
     fn begin(&mut self, poller: &Poller, now: Instant) {
@@ -249,16 +314,40 @@ pub fn descriptors_needed(ranks: NonZeroU32) -> u64 {
     5 * u64::from(ranks.get()) + 32
 }
 
+/// What the agent of a host called `name` is to run.
+pub fn assignment(job: &Job, name: String, ranks: Vec<u32>) -> Assignment {
+    let by_reading = job.deal == Deal::Dynamic && job.run == Run::PerRank;
+    Assignment {
+        command: job.command.clone(),
+        ranks,
+        world: job.ranks.get(),
+        run: job.run,
+        records: job.records,
+        tells_reading: if by_reading { Reading::Told } else { Reading::Untold },
+        leak_timeout: job.leak_timeout,
+        host: name,
+        job: job.id.clone(),
+        pipes: pipes(job),
+        binding: job.binding,
+    }
+}
+
 fn pipe_size(job: &Job) -> usize {
+    match pipes(job) {
+        Pipes::Usual => crate::agent::pipes::DEFAULT,
+        Pipes::Enlarged => crate::agent::pipes::affordable(2 * job.ranks.get() as usize + 2),
+    }
+}
+
+fn pipes(job: &Job) -> Pipes {
     // Where chunks go to whoever has read, what lies unread in a large pipe is dealt too early;
     // and a copy for one small chunk needs no large pipe.
     let small = job.run == Run::PerChunk
         && matches!(job.chunk, ChunkSize::Records(..=64) | ChunkSize::Bytes(..=0x1_0000));
     if small || (job.deal == Deal::Dynamic && job.run == Run::PerRank) {
-        return pipes::DEFAULT;
+        return Pipes::Usual;
     }
-    // Two for each copy, our own input and output.
-    pipes::affordable(2 * job.ranks.get() as usize + 2)
+    Pipes::Enlarged
 }
 
 fn way(job: &Job) -> Way {

@@ -47,10 +47,10 @@ impl Root {
             return;
         }
         let kill_at = now + self.job.grace;
-        let stopped = self.agent.running();
+        let stopped = self.running();
         self.stopping = Some(Stopping { kill_at, kills: 0, by, stopped });
         let signal = Signal::TERM;
-        self.agent.order(ToAgent::Signal { rank: None, signal }, poller, now);
+        self.hosts.order(ToAgent::Signal { rank: None, signal }, poller, now);
     }
 
     /// Ends the job at once.
@@ -94,9 +94,9 @@ impl Root {
         let again = stopping.kills > 1;
         stopping.kill_at = now + LAST_WAIT;
         let signal = Signal::KILL;
-        self.agent.order(ToAgent::Signal { rank: None, signal }, poller, now);
+        self.hosts.order(ToAgent::Signal { rank: None, signal }, poller, now);
         if again {
-            self.agent.abandon(now);
+            self.hosts.order(ToAgent::Abandon, poller, now);
         }
     }
 
@@ -106,7 +106,7 @@ impl Root {
         }
         for rank in 0..self.job.ranks.get() {
             let state = &mut self.ranks[rank as usize];
-            if !state.running || self.agent.has_exited(rank) {
+            if !state.running || state.exited {
                 continue;
             }
             let signal = if state.timeout.is_some_and(|at| now >= at) {
@@ -120,7 +120,7 @@ impl Root {
             } else {
                 continue;
             };
-            self.agent.order(ToAgent::Signal { rank: Some(rank), signal }, poller, now);
+            self.hosts.order(ToAgent::Signal { rank: Some(rank), signal }, poller, now);
         }
     }
 }

@@ -156,7 +156,7 @@ impl Root {
                         return false;
                     }
                     Err(error) => {
-                        self.input_failed(&error, poller, now);
+                        self.input_failed(error, poller, now);
                         return false;
                     }
                 }
@@ -168,7 +168,7 @@ impl Root {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(error) => {
-                    self.input_failed(&error, poller, now);
+                    self.input_failed(error, poller, now);
                     return false;
                 }
             }
@@ -372,7 +372,7 @@ impl Root {
         let dynamic = self.job.deal == Deal::Dynamic;
         match self.job.run {
             Run::PerChunk => !state.running && self.gather.waiting() < REORDERED,
-            Run::PerRank if dynamic => state.running && self.agent.unread(rank) == 0,
+            Run::PerRank if dynamic => state.running && state.unread() == 0,
             // One that has left is asked too: its next chunk tells that it left too early.
             Run::PerRank => !state.running || state.outstanding() < WINDOW,
         }

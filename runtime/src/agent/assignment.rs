@@ -1,0 +1,113 @@
+//! What an agent is to run: its ranks, their command and what each copy is told of its place.
+
+use std::ffi::CString;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{Command, Run};
+use crate::records::Records;
+
+/// One agent's part of a job.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Assignment {
+    /// What the copies run.
+    pub command: Command,
+    /// Its ranks, in ascending order.
+    pub ranks: Vec<u32>,
+    /// World size.
+    pub world: u32,
+    /// How often the command starts.
+    pub run: Run,
+    /// What a record is.
+    pub records: Records,
+    /// Whether it tells how far copies have read.
+    pub tells_reading: Reading,
+    /// How long a copy's stdout may stay open after its exit.
+    pub leak_timeout: Duration,
+    /// What its host is called.
+    pub host: String,
+    /// The job's number in hexadecimal.
+    pub job: String,
+    /// How large the copies' pipes are.
+    pub pipes: Pipes,
+    /// Whether each copy is kept on a core of its own.
+    pub binding: Binding,
+}
+
+/// Whether an agent tells how far its copies have read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reading {
+    /// As soon as it shows: chunks are dealt to whoever has read.
+    Told,
+    /// Not at all.
+    Untold,
+}
+
+/// How large the pipes of copies are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pipes {
+    /// As the system makes them.
+    Usual,
+    /// As large as the user's share allows, for few wake-ups.
+    Enlarged,
+}
+
+/// Which CPUs copies may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Binding {
+    /// All that the agent may use.
+    None,
+    /// The i-th copy of a host has its i-th core.
+    Core,
+}
+
+/// The names of the variables by which a copy learns its place.
+pub const VARIABLES: [&str; 9] = [
+    "PX_RANK",
+    "PX_SIZE",
+    "PX_LOCAL_RANK",
+    "PX_LOCAL_SIZE",
+    "PX_HOST",
+    "PX_JOB_ID",
+    "PX_CHUNK",
+    "PX_ATTEMPT",
+    "PX_CPUS",
+];
+
+impl Assignment {
+    /// The place of `rank` among this agent's, if it is one of them.
+    pub fn slot(&self, rank: u32) -> Option<usize> {
+        let first = *self.ranks.first()?;
+        let guess = rank.checked_sub(first)? as usize;
+        // Most agents' ranks follow each other.
+        if self.ranks.get(guess) == Some(&rank) {
+            return Some(guess);
+        }
+        self.ranks.binary_search(&rank).ok()
+    }
+
+    /// What the copy in `slot` learns of the job through its environment.
+    pub(super) fn variables(
+        &self,
+        slot: usize,
+        chunk: Option<(u64, u32)>,
+        cpus: Option<&str>,
+    ) -> Vec<CString> {
+        let chunk = chunk.filter(|_| self.run == Run::PerChunk);
+        let values = [
+            Some(self.ranks[slot].to_string()),
+            Some(self.world.to_string()),
+            Some(slot.to_string()),
+            Some(self.ranks.len().to_string()),
+            Some(self.host.clone()),
+            Some(self.job.clone()),
+            chunk.map(|(index, _)| index.to_string()),
+            chunk.map(|(_, attempt)| attempt.to_string()),
+            cpus.map(str::to_owned),
+        ];
+        let pairs = VARIABLES.iter().zip(values);
+        let texts = pairs.filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        texts.filter_map(|text| CString::new(text).ok()).collect()
+    }
+}

@@ -1,0 +1,103 @@
+//! The hosts of a job: which ranks run where, and the link to each host's agent.
+
+use std::time::Instant;
+
+use crate::link::{Link, Moved};
+use crate::message::{FromAgent, ToAgent};
+use crate::poller::{Poller, Ready, Token};
+
+/// A host, the ranks it runs and the link to its agent.
+pub(super) struct Host {
+    pub(super) name: String,
+    pub(super) ranks: Vec<u32>,
+    pub(super) link: Box<dyn Link>,
+}
+
+/// All hosts of a job.
+pub(super) struct Hosts {
+    hosts: Vec<Host>,
+    /// The host of each rank.
+    of_rank: Vec<usize>,
+    /// The one whose agent is in this very process.
+    own: Option<usize>,
+    /// Whose turn it is to tell.
+    telling: usize,
+}
+
+impl Hosts {
+    /// Takes hosts that together run every rank from 0 up.
+    pub(super) fn new(hosts: Vec<Host>, own: Option<usize>) -> Self {
+        let world = hosts.iter().map(|host| host.ranks.len()).sum();
+        let mut of_rank = vec![0; world];
+        for (number, host) in hosts.iter().enumerate() {
+            for &rank in &host.ranks {
+                of_rank[rank as usize] = number;
+            }
+        }
+        Hosts { hosts, of_rank, own, telling: 0 }
+    }
+
+    /// What the host of `rank` is called.
+    pub(super) fn name_of(&self, rank: u32) -> &str {
+        &self.hosts[self.of_rank[rank as usize]].name
+    }
+
+    /// The link to the agent of `rank`.
+    fn link_of(&mut self, rank: u32) -> &mut dyn Link {
+        self.hosts[self.of_rank[rank as usize]].link.as_mut()
+    }
+
+    /// Passes an order on to the agent that it concerns, or to all.
+    pub(super) fn order(&mut self, order: ToAgent<'_>, poller: &Poller, now: Instant) {
+        match order.rank() {
+            Some(rank) => self.link_of(rank).order(order, poller, now),
+            None => {
+                for host in &mut self.hosts {
+                    host.link.order(order.clone(), poller, now);
+                }
+            }
+        }
+    }
+
+    /// Takes the next thing that any agent has to tell.
+    pub(super) fn told(&mut self) -> Option<FromAgent> {
+        for _ in 0..self.hosts.len() {
+            if let Some(told) = self.hosts[self.telling].link.told() {
+                return Some(told);
+            }
+            self.telling = (self.telling + 1) % self.hosts.len();
+        }
+        None
+    }
+
+    /// Passes an event on to the link that waits for it.
+    pub(super) fn ready(&mut self, event: Ready, now: Instant) {
+        let number = match event.token {
+            Token::Link(host, _) => Some(host as usize),
+            _ => self.own,
+        };
+        if let Some(host) = number.and_then(|number| self.hosts.get_mut(number)) {
+            host.link.ready(event, now);
+        }
+    }
+
+    /// Has every link move what it can.
+    pub(super) fn pump(&mut self, poller: &Poller, now: Instant) -> Moved {
+        let mut all = Moved::default();
+        for host in &mut self.hosts {
+            let moved = host.link.pump(poller, now);
+            all.any |= moved.any;
+            all.more |= moved.more;
+            all.fullest = all.fullest.max(moved.fullest);
+        }
+        all
+    }
+
+    pub(super) fn stir(&mut self, now: Instant) {
+        self.hosts.iter_mut().for_each(|host| host.link.stir(now));
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.hosts.iter().filter_map(|host| host.link.deadline()).min()
+    }
+}
