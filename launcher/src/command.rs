@@ -13,13 +13,16 @@ use crate::Refusal;
 /// Searched when there is no PATH.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Finds the file that `words[0]` names and puts the whole command together.
+/// Finds the file that `words[0]` names and puts the whole command together, `more` (`NAME=VALUE`)
+/// being set in its environment.
 ///
 /// # Errors
 /// 127 when there is no such command, 126 when it cannot be executed.
-pub fn resolve(words: &[OsString]) -> Result<Command, Refusal> {
+pub fn resolve(words: &[OsString], more: &[Vec<u8>]) -> Result<Command, Refusal> {
     let name = words.first().map(OsString::as_os_str).unwrap_or_default();
-    let path = find(name)?;
+    let own_path = more.iter().rev().find_map(|pair| pair.strip_prefix(b"PATH="));
+    let search = own_path.map(|path| OsStr::from_bytes(path).to_owned());
+    let path = find(name, search)?;
     let text = |words: &mut dyn Iterator<Item = Vec<u8>>| {
         words
             .map(|word| CString::new(word).map_err(|_| Message::new("the command has a NUL byte")))
@@ -28,13 +31,19 @@ pub fn resolve(words: &[OsString]) -> Result<Command, Refusal> {
     let argv = text(&mut words.iter().map(|word| word.as_bytes().to_vec()))?;
     // What tells a copy its place is ours to say, also inside another job's copy.
     let ours = |key: &OsStr| VARIABLES.iter().any(|name| key == *name);
-    let environment =
-        text(&mut std::env::vars_os().filter(|(key, _)| !ours(key)).map(|(key, value)| {
-            let mut pair = key.into_vec();
-            pair.push(b'=');
-            pair.extend(value.into_vec());
-            pair
-        }))?;
+    let set_anew = |key: &OsStr| {
+        more.iter().any(|pair| {
+            pair.strip_prefix(key.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+        })
+    };
+    let kept = std::env::vars_os().filter(|(key, _)| !ours(key) && !set_anew(key));
+    let kept = kept.map(|(key, value)| {
+        let mut pair = key.into_vec();
+        pair.push(b'=');
+        pair.extend(value.into_vec());
+        pair
+    });
+    let environment = text(&mut kept.chain(more.iter().cloned()))?;
     let path = text(&mut std::iter::once(path.into_os_string().into_vec()))?.remove(0);
     Ok(Command { path, argv, environment, shown: shown(words) })
 }
@@ -60,7 +69,21 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-fn find(name: &OsStr) -> Result<PathBuf, Refusal> {
+/// Puts together a command that no copy on this very host runs.
+pub fn elsewhere(words: &[OsString]) -> Result<Command, Refusal> {
+    let nul = |_| Message::new("the command has a NUL byte");
+    let argv = words.iter().map(|word| CString::new(word.as_bytes()).map_err(nul));
+    let argv = argv.collect::<Result<Vec<_>, _>>()?;
+    let path = argv.first().cloned().unwrap_or_default();
+    Ok(Command { path, argv, environment: Vec::new(), shown: shown(words) })
+}
+
+/// Finds a program of this host's, without a word of why not.
+pub fn locate(name: &OsStr) -> Option<PathBuf> {
+    find(name, None).ok()
+}
+
+fn find(name: &OsStr, search: Option<OsString>) -> Result<PathBuf, Refusal> {
     if name.is_empty() {
         return Err(refusal("the command's name is empty".to_owned(), NOT_FOUND));
     }
@@ -76,7 +99,7 @@ fn find(name: &OsStr) -> Result<PathBuf, Refusal> {
             }
         };
     }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into());
+    let path = search.or_else(|| std::env::var_os("PATH")).unwrap_or_else(|| USUAL_PATH.into());
     let mut unfit = None;
     for directory in std::env::split_paths(&path) {
         let directory =

@@ -12,22 +12,32 @@
 //! assert_eq!(split.command, ["grep", "-np", "foo"]);
 //! ```
 
+mod agent;
 mod command;
 mod dry_run;
 mod help;
+pub mod hostfile;
+mod hosts;
 mod joblog;
+mod muster;
 pub mod options;
+pub mod placement;
 mod plan;
 mod progress;
+pub mod ssh;
 mod supervise;
 pub mod values;
 pub mod words;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use px_runtime::failure::{Message, OWN};
 use px_runtime::job::OutputName;
 use px_runtime::sys::fd::{secure_standard_streams, stdout_was_closed};
+
+/// What `--version` prints; also how a binary tells another that they are of one version.
+const VERSION_LINE: &str = concat!("pxrun ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// An error that ends the run before it begins, with its exit status.
 #[derive(Debug)]
@@ -69,14 +79,24 @@ fn run() -> Result<ExitCode, Refusal> {
     {
         return Err(Message::new("pxrun must not be installed setuid or setgid").into());
     }
-    let split = words::split(std::env::args_os().skip(1))?;
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    // Between a host's login script and the binary that it was given; no option of users.
+    if let [first, hash] = words.as_slice()
+        && first == "--check-agent"
+    {
+        return check_agent(hash);
+    }
+    if let [only] = words.as_slice()
+        && only == "--as-agent"
+    {
+        return agent::run();
+    }
+    let split = words::split(words)?;
     let options = options::parse(split)?;
     let options = match options {
         options::Asked::Job(options) => options,
         options::Asked::Help => return print(help::TEXT),
-        options::Asked::Version => {
-            return print(concat!("pxrun ", env!("CARGO_PKG_VERSION"), "\n"));
-        }
+        options::Asked::Version => return print(VERSION_LINE),
     };
     let plan = plan::plan(*options)?;
     if stdout_was_closed() && plan.job.output == OutputName::Stdout {
@@ -84,10 +104,17 @@ fn run() -> Result<ExitCode, Refusal> {
             .help("`-o FILE` writes to a file")
             .into());
     }
-    if plan.dry_run {
+    if plan.dry_run.is_some() {
         return print(&dry_run::describe(&plan)?);
     }
     supervise::run(plan)
+}
+
+fn check_agent(hash: &OsStr) -> Result<ExitCode, Refusal> {
+    match ssh::own::check_agent(hash) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Refusal { message: Message::new(error.to_string()), status: 1 }),
+    }
 }
 
 fn print(text: &str) -> Result<ExitCode, Refusal> {

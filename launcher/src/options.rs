@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use px_runtime::failure::Message;
 
-use crate::words::{Split, WITH_VALUE};
+use crate::words::{SHORT_WITH_VALUE, Split, WITH_VALUE};
 
 /// What the user asked for.
 #[derive(Debug)]
@@ -27,13 +27,16 @@ pub struct Options {
     pub command: Vec<OsString>,
 }
 
+/// Options that may be given more than once.
+const REPEATABLE: [&str; 3] = ["input", "hostfile", "env"];
+
 /// Options without a value.
 const FLAGS: [(&str, Option<char>); 8] = [
     ("keep-order", Some('k')),
     ("tag", Some('t')),
     ("allow-early-exit", None),
     ("keep-going", None),
-    ("dry-run", None),
+    ("compress", None),
     ("verbose", Some('v')),
     ("quiet", Some('q')),
     ("version", Some('V')),
@@ -51,17 +54,23 @@ fn parser() -> Command {
                 .long("oversubscribe")
                 .num_args(0..=1)
                 .require_equals(true)
-                .default_missing_value("2"),
+                .default_missing_value(""),
+        )
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value(""),
         );
     for name in WITH_VALUE {
         let mut arg = Arg::new(name)
             .long(name)
             .value_parser(clap::builder::OsStringValueParser::new())
             .allow_hyphen_values(true)
-            .action(if name == "input" { ArgAction::Append } else { ArgAction::Set });
-        if ["np", "input", "output"].contains(&name) {
-            let letter = name.chars().next().unwrap_or('n');
-            arg = arg.short(letter);
+            .action(if REPEATABLE.contains(&name) { ArgAction::Append } else { ArgAction::Set });
+        if let Some((letter, _)) = SHORT_WITH_VALUE.iter().find(|(_, long)| *long == name) {
+            arg = arg.short(char::from(*letter));
         }
         command = command.arg(arg);
     }
@@ -141,7 +150,12 @@ impl Options {
         self.matches.get_flag(name)
     }
 
-    /// The factor of `--oversubscribe`.
+    /// What `--dry-run` is given: nothing, or how far it may go.
+    pub fn dry_run(&self) -> Option<&str> {
+        self.matches.get_one::<String>("dry-run").map(String::as_str)
+    }
+
+    /// The factor of `--oversubscribe`; empty for none.
     pub fn oversubscribe(&self) -> Option<&str> {
         self.matches.get_one::<String>("oversubscribe").map(String::as_str)
     }

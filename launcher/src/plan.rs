@@ -3,24 +3,39 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use px_runtime::agent::assignment::Binding;
+use px_runtime::agent::assignment::{Binding, VARIABLES};
 use px_runtime::failure::Message;
 use px_runtime::input::open::InputName;
 use px_runtime::job::{
     ChunkSize, Contract, Deal, EarlyExit, Job, OnFailure, Order, OutputName, Run, Tag,
 };
+use px_runtime::link::control::Errand;
 use px_runtime::records::Records;
 use px_runtime::root::Verbosity;
 use px_runtime::root::setup::descriptors_needed;
 
+use crate::hosts::Listing;
 use crate::options::Options;
-use crate::{Refusal, command, values};
+use crate::placement::{Oversubscribe, Wish};
+use crate::{Refusal, command, hosts, values};
 
+/// Open files of one other host: a login's three pipes, a connection, and one to wait for it.
+const FDS_OF_A_HOST: u64 = 6;
 /// Most ranks that one host is asked for.
 const MOST_RANKS: u64 = 1 << 20;
+
+/// How far a description of the plan may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DryRun {
+    /// Hosts are asked where a count needs it.
+    Contacting,
+    /// Nobody is asked.
+    Offline,
+}
 
 /// A job and how to talk about it.
 #[derive(Debug)]
@@ -38,9 +53,28 @@ pub struct Plan {
     /// Where to log copies.
     pub joblog: Option<PathBuf>,
     /// Only describe it.
-    pub dry_run: bool,
+    pub dry_run: Option<DryRun>,
+    /// The command and its arguments, as the user gave them.
+    pub words: Vec<OsString>,
+    /// `NAME=VALUE` to be set for the copies.
+    pub variables: Vec<Vec<u8>>,
+    /// Which hosts to use; `None` for this one.
+    pub listing: Option<Listing>,
     /// Said before the job begins.
     pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// What every host is to run, as the user said it.
+    pub fn errand(&self) -> Errand {
+        let directory = self.job.directory.clone();
+        let directory = directory.or_else(|| std::env::current_dir().ok()).unwrap_or_default();
+        Errand {
+            words: self.words.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            directory: directory.into_os_string().into_vec(),
+            variables: self.variables.clone(),
+        }
+    }
 }
 
 /// Makes the plan.
@@ -51,7 +85,16 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
     std::env::current_dir().map_err(|error| {
         Message::new(format!("the working directory is gone: {error}")).help("cd to another one")
     })?;
-    let (ranks, ranks_reason) = ranks(&options)?;
+    let np = options.value("np", |text| values::whole(text, 1, MOST_RANKS))?;
+    let np = np.and_then(|np| u32::try_from(np).ok());
+    let wish = hosts::wish(&options, np)?;
+    let listing = hosts::listing(&options, wish)?;
+    let variables = variables(&options)?;
+    let (ranks, ranks_reason) = match &listing {
+        None => ranks(&wish)?,
+        // Known once the hosts have answered.
+        Some(_) => (NonZeroU32::MIN, String::new()),
+    };
     let records = records(&options)?;
     let (run, deal, order, contract) = shape(&options, records)?;
     let mut notes = Vec::new();
@@ -85,7 +128,11 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
         EarlyExit::Fails
     };
     let job = Job {
-        command: command::resolve(&options.command)?,
+        command: match &listing {
+            None => command::resolve(&options.command, &variables)?,
+            Some(_) => command::elsewhere(&options.command)?,
+        },
+        directory: options.raw("wdir").map(PathBuf::from),
         ranks,
         records,
         header: options.value("header", |t| values::whole(t, 0, u64::MAX))?.unwrap_or(0),
@@ -106,10 +153,24 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
         leak_timeout: options
             .value("leak-timeout", values::seconds)?
             .unwrap_or(Duration::from_secs(2)),
-        binding: Binding::None,
+        binding: options
+            .choice("bind-to", &[("none", Binding::None), ("core", Binding::Core)])?
+            .unwrap_or(Binding::None),
         id: job_id()?,
     };
-    check_descriptors(&job)?;
+    check_descriptors(&job, listing.as_ref())?;
+    if let (Some(directory), None) = (&job.directory, &listing) {
+        check_directory(directory)?;
+    }
+    let dry_run = match options.dry_run() {
+        None => None,
+        Some("") => Some(DryRun::Contacting),
+        Some("offline") => Some(DryRun::Offline),
+        Some(other) => {
+            let text = format!("`--dry-run` takes nothing or `offline`, found `{other}`");
+            return Err(Message::new(text).into());
+        }
+    };
     let choices = [("auto", None), ("always", Some(true)), ("never", Some(false))];
     let bar = options.choice("progress", &choices)?.flatten();
     let terminal =
@@ -120,23 +181,36 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
         verbosity,
         bar: bar.unwrap_or_else(terminal),
         joblog: options.raw("joblog").map(PathBuf::from),
-        dry_run: options.flag("dry-run"),
+        dry_run,
+        words: options.command.clone(),
+        variables,
+        listing,
         notes,
         job,
     })
 }
 
-fn ranks(options: &Options) -> Result<(NonZeroU32, String), Message> {
+fn ranks(wish: &Wish) -> Result<(NonZeroU32, String), Message> {
     let cores = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let cores_text =
         |count: u64| if count == 1 { "1 core".to_owned() } else { format!("{count} cores") };
-    let factor = match options.oversubscribe() {
-        None => 1,
-        Some(text) => values::whole(text, 1, 1024)
-            .map_err(|wrong| Message::new(format!("`--oversubscribe` {wrong}")))?,
+    let factor = match wish.oversubscribe {
+        Oversubscribe::No => 1,
+        Oversubscribe::Times(factor) => u64::from(factor),
+        Oversubscribe::Any => 2,
     };
-    let (count, reason) = match options.value("np", |text| values::whole(text, 1, MOST_RANKS))? {
-        Some(count) => (count, "as asked for by `-np`".to_owned()),
+    let per_host = wish.ranks_per_host;
+    if let (Some(np), Some(most)) = (wish.np, per_host)
+        && np > most
+    {
+        let text = format!("{np} ranks do not fit: `--ranks-per-host {most}` on one host");
+        return Err(Message::new(text).help("name more hosts with `--hostfile` or `-H`"));
+    }
+    let (count, reason) = match wish.np {
+        Some(count) => (u64::from(count), "as asked for by `-np`".to_owned()),
+        None if let Some(count) = per_host => {
+            (u64::from(count), "as asked for by `--ranks-per-host`".to_owned())
+        }
         None if factor > 1 => {
             (cores * factor, format!("{factor} for each of {}", cores_text(cores)))
         }
@@ -267,10 +341,55 @@ fn job_id() -> Result<String, Message> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn check_descriptors(job: &Job) -> Result<(), Message> {
+/// What `-x` sets for the copies.
+fn variables(options: &Options) -> Result<Vec<Vec<u8>>, Message> {
+    let pair = |word: OsString| {
+        let bytes = word.as_bytes();
+        let shown = word.to_string_lossy();
+        let name = bytes.split(|&byte| byte == b'=').next().unwrap_or_default();
+        if name.is_empty() {
+            return Err(Message::new(format!("`-x` needs a variable's name, found `{shown}`")));
+        }
+        if VARIABLES.iter().any(|ours| ours.as_bytes() == name) {
+            return Err(Message::new(format!("`-x`: `{shown}` is pxrun's own to set")));
+        }
+        if name.len() < bytes.len() {
+            return Ok(bytes.to_vec());
+        }
+        let value = std::env::var_os(&word).ok_or_else(|| {
+            Message::new(format!("`-x`: `{shown}` is not set here"))
+                .help(format!("give it a value: `-x {shown}=VALUE`"))
+        })?;
+        Ok([bytes, b"=", value.as_bytes()].concat())
+    };
+    options.all("env").into_iter().map(pair).collect()
+}
+
+/// Makes sure of the directory that the copies are to run in here.
+///
+/// # Errors
+/// That it cannot be entered.
+pub fn check_directory(directory: &Path) -> Result<(), Message> {
+    let found = std::fs::metadata(directory);
+    let wrong = match found {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => "it is no directory".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let text = format!("cannot enter the working directory `{}`: {wrong}", directory.display());
+    Err(Message::new(text))
+}
+
+fn check_descriptors(job: &Job, listing: Option<&Listing>) -> Result<(), Message> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let may = limit.maximum.unwrap_or(u64::MAX);
-    let needed = descriptors_needed(job.ranks) + job.input.len() as u64;
+    let hosts = listing.map_or(0, |listing| listing.hosts.len() as u64);
+    let needed = descriptors_needed(job.ranks) + job.input.len() as u64 + hosts * FDS_OF_A_HOST;
+    if needed > may && hosts > 0 {
+        let text = "open files are needed, but the hard limit is";
+        return Err(Message::new(format!("{hosts} hosts do not fit: {needed} {text} {may}"))
+            .help("use fewer hosts, or raise `ulimit -Hn`"));
+    }
     if needed > may {
         let (ranks, text) = (job.ranks, "open files are needed, but the hard limit is");
         return Err(Message::new(format!("{ranks} ranks do not fit: {needed} {text} {may}"))

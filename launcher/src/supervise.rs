@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use px_runtime::buffers::Buffers;
 use px_runtime::engine::{self, EngineError, Order, Ties};
 use px_runtime::failure::{Message, OWN};
-use px_runtime::guardian;
+use px_runtime::guardian::{self, Belief};
 use px_runtime::poller::Poller;
 use px_runtime::root::setup::{self, Parts, Place, Reach};
 use px_runtime::root::{CopyRecord, Observer, Progress, Verbosity, Verdict};
@@ -29,6 +29,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::joblog::Joblog;
+use crate::muster::{Call, Muster, Orders, Stopped};
 use crate::plan::Plan;
 use crate::{Refusal, progress, say};
 
@@ -97,7 +98,7 @@ pub fn run(plan: Plan) -> Result<ExitCode, Refusal> {
             say(&Message::new(note).render("note"));
         }
     }
-    if plan.verbosity == Verbosity::Verbose {
+    if plan.verbosity == Verbosity::Verbose && plan.listing.is_none() {
         let text = format!("{} ranks: {}", plan.job.ranks, plan.ranks_reason);
         say(&Message::new(text).render("note"));
     }
@@ -178,7 +179,7 @@ fn become_guardian(plan: Plan, console: Console, ends: Ends) -> ! {
         }
         Ok(Fork::Parent(agent)) => {
             drop((plan, console, ends.control, lifeline));
-            let clean = guardian::guard(agent, &ends.alive).unwrap_or(false);
+            let clean = guardian::guard(agent, &ends.alive, Belief::Always).unwrap_or(false);
             tell_cpu(&ends.report);
             drop(held);
             exit_now(i32::from(!clean))
@@ -194,30 +195,82 @@ fn become_agent(plan: Plan, console: Console, ties: Ties) -> ! {
     };
     px_runtime::sys::memory::return_large_buffers();
     let (kind, value) = match work(plan, console, ties) {
+        Err(Ended::Refused(refusal)) => {
+            say(&refusal.message.render("error"));
+            (STATUS, u64::from(refusal.status))
+        }
+        Err(Ended::By(signal)) => (SIGNAL, u64::from(signal.as_raw().unsigned_abs())),
+        Err(Ended::Engine(error)) => engine_ended(&error),
         Ok(Verdict::Status(status)) => (STATUS, u64::from(status)),
         Ok(Verdict::Signal(signal)) => (SIGNAL, u64::from(signal.as_raw().unsigned_abs())),
-        // Nobody is there to be told.
-        Err(EngineError::Orphaned("pxrun")) => exit_now(i32::from(OWN)),
-        Err(error) => {
-            say(&error.message().render("error"));
-            (STATUS, u64::from(OWN))
-        }
     };
     tell_cpu(&report);
     tell(&report, kind, value, 0);
     exit_now(0)
 }
 
-fn work(plan: Plan, console: Console, ties: Ties) -> Result<Verdict, EngineError> {
+/// Why a job ended without a verdict.
+enum Ended {
+    Refused(Box<Refusal>),
+    By(Signal),
+    Engine(EngineError),
+}
+
+impl From<EngineError> for Ended {
+    fn from(error: EngineError) -> Self {
+        Ended::Engine(error)
+    }
+}
+
+impl From<Stopped> for Ended {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Refused(refusal) => Ended::Refused(refusal),
+            Stopped::By(signal) => Ended::By(signal),
+            Stopped::Orphaned(who) => Ended::Engine(EngineError::Orphaned(who)),
+        }
+    }
+}
+
+fn engine_ended(error: &EngineError) -> (u8, u64) {
+    // Nobody is there to be told.
+    if matches!(error, EngineError::Orphaned("pxrun")) {
+        exit_now(i32::from(OWN));
+    }
+    say(&error.message().render("error"));
+    (STATUS, u64::from(OWN))
+}
+
+fn work(mut plan: Plan, console: Console, ties: Ties) -> Result<Verdict, Ended> {
     let poller = Poller::new().map_err(EngineError::Wait)?;
     engine::watch(&ties, &poller)?;
-    let opened = setup::open(&plan.job)?;
-    let ranks = (0..plan.job.ranks.get()).collect();
-    let places = vec![Place { name: plan.host, ranks, reach: Reach::Here }];
+    let opened = setup::open(&plan.job).map_err(EngineError::from)?;
     let buffers = Buffers::default();
+    let places = match &plan.listing {
+        None => {
+            let ranks = (0..plan.job.ranks.get()).collect();
+            vec![Place { name: plan.host, ranks, reach: Reach::Here }]
+        }
+        Some(listing) => {
+            let call = Call {
+                listing,
+                errand: plan.errand(),
+                verbosity: plan.verbosity,
+                input: opened.files(),
+                buffers: buffers.clone(),
+                only_ask: false,
+            };
+            let orders = Orders { control: &ties.control, report: &ties.report };
+            let refused = |message: Message| Ended::Refused(Box::new(message.into()));
+            let muster = Muster::new(call, &plan.job, &poller, Some(orders));
+            let mut muster = muster.map_err(refused)?;
+            muster.ask(|_| true)?;
+            muster.assemble(&mut plan.job)?
+        }
+    };
     let parts =
         Parts { job: plan.job, opened, places, observer: Box::new(console), poller, buffers };
-    engine::run(parts, ties)
+    Ok(engine::run(parts, ties)?)
 }
 
 /// Writes one fixed-size entry; a pipe takes it whole.

@@ -1,5 +1,7 @@
 //! What users write for numbers, sizes and times.
 
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Parses a whole number from `least` to `most`.
@@ -89,6 +91,40 @@ pub fn statuses(text: &str) -> Result<Vec<u8>, String> {
         .ok_or_else(|| format!("must be exit statuses from 0 to 255 such as `0,1`, found `{text}`"))
 }
 
+/// An address to listen on, and which ports.
+pub type Listen = (IpAddr, Option<RangeInclusive<u16>>);
+
+/// Parses `ADDR`, `ADDR:PORT` or `ADDR:PORT-PORT`; an IPv6 address with ports is in brackets.
+///
+/// # Errors
+/// What must be written instead.
+pub fn listen(text: &str) -> Result<Listen, String> {
+    let wrong = || {
+        format!(
+            "must be an address such as `10.0.0.1`, `10.0.0.1:7000-7999` or `[fd00::1]:7000`, \
+                 found `{text}`"
+        )
+    };
+    let (address, ports) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, "")) => (address, None),
+        Some((address, ports)) => (address, Some(ports.strip_prefix(':').ok_or_else(wrong)?)),
+        None if text.parse::<IpAddr>().is_ok() => (text, None),
+        None => text.split_once(':').map(|(a, p)| (a, Some(p))).ok_or_else(wrong)?,
+    };
+    let address: IpAddr = address.parse().map_err(|_| wrong())?;
+    if address.is_unspecified() {
+        return Err(format!("must be one address, `{address}` stands for all"));
+    }
+    let Some(ports) = ports else { return Ok((address, None)) };
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    let port = |text: &str| text.parse::<u16>().ok().filter(|&port| port > 0);
+    let (first, last) = port(first).zip(port(last)).ok_or_else(wrong)?;
+    if first > last {
+        return Err(wrong());
+    }
+    Ok((address, Some(first..=last)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +146,18 @@ mod tests {
         assert_eq!(byte("\\t"), Ok(b'\t'));
         assert_eq!(byte("\\x1e"), Ok(0x1e));
         assert!(byte("ab").is_err() && byte("").is_err() && byte("\\x1").is_err());
+    }
+
+    #[test]
+    fn an_address_to_listen_on_is_one_with_ports_or_without() {
+        let v4: IpAddr = [10, 0, 0, 1].into();
+        assert_eq!(listen("10.0.0.1"), Ok((v4, None)));
+        assert_eq!(listen("10.0.0.1:70-80"), Ok((v4, Some(70..=80))));
+        assert_eq!(listen("[fd00::1]:7").map(|(_, ports)| ports), Ok(Some(7..=7)));
+        assert!(listen("fd00::1").is_ok());
+        for wrong in ["", "0.0.0.0", "::", "host", "10.0.0.1:0", "10.0.0.1:9-8", "[fd00::1]7"] {
+            assert!(listen(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Everything from COMMAND on belongs to it, its own flags too. The way in which mpirun spells
 //! the number of ranks (`-np 4`, `-np4`, `-np=4`) is understood only before COMMAND.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use px_runtime::failure::Message;
 
@@ -17,7 +18,7 @@ pub struct Split {
 }
 
 /// Long options that take a value as the next word.
-pub(crate) const WITH_VALUE: [&str; 19] = [
+pub(crate) const WITH_VALUE: [&str; 33] = [
     "np",
     "input",
     "output",
@@ -37,9 +38,42 @@ pub(crate) const WITH_VALUE: [&str; 19] = [
     "spill-dir",
     "progress",
     "joblog",
+    "hostfile",
+    "host",
+    "map-by",
+    "ranks-per-host",
+    "bind-to",
+    "rsh",
+    "ssh-parallel",
+    "agent-path",
+    "min-hosts",
+    "listen",
+    "link",
+    "lease",
+    "wdir",
+    "env",
 ];
-/// Short options that take a value.
-const SHORT_WITH_VALUE: [u8; 3] = *b"nio";
+/// Short options that take a value, and their long names.
+pub(crate) const SHORT_WITH_VALUE: [(u8, &str); 7] = [
+    (b'n', "np"),
+    (b'i', "input"),
+    (b'o', "output"),
+    (b'f', "hostfile"),
+    (b'H', "host"),
+    (b'N', "ranks-per-host"),
+    (b'x', "env"),
+];
+/// How other launchers spell an option, with one dash or two.
+const SPELLINGS: [(&str, &str); 8] = [
+    ("hostfile", "hostfile"),
+    ("machinefile", "hostfile"),
+    ("host", "host"),
+    ("ppn", "ranks-per-host"),
+    ("perhost", "ranks-per-host"),
+    ("npernode", "ranks-per-host"),
+    ("map-by", "map-by"),
+    ("bind-to", "bind-to"),
+];
 
 /// Tells options and command apart.
 ///
@@ -81,14 +115,36 @@ fn understand(word: OsString) -> (OsString, bool) {
             [b'=', number @ ..] | number => (format!("--np={}", lossy(number)).into(), false),
         };
     }
+    if let Some((name, value)) = spelled_elsewhere(bytes) {
+        let mut word = OsString::from(format!("--{name}"));
+        if let Some(value) = value {
+            word.push("=");
+            word.push(OsStr::from_bytes(value));
+        }
+        return (word, value.is_none());
+    }
     if let Some(long) = bytes.strip_prefix(b"--") {
         let needs = WITH_VALUE.iter().any(|name| name.as_bytes() == long);
         return (word, needs);
     }
     let letters = &bytes[1..];
-    let at = letters.iter().position(|letter| SHORT_WITH_VALUE.contains(letter));
+    let takes_value = |letter: &u8| SHORT_WITH_VALUE.iter().any(|(short, _)| short == letter);
+    let at = letters.iter().position(takes_value);
     let needs = at.is_some_and(|at| at + 1 == letters.len());
     (word, needs)
+}
+
+/// The usual name of an option that is written as another launcher has it, and its value if that
+/// is in the same word.
+fn spelled_elsewhere(bytes: &[u8]) -> Option<(&'static str, Option<&[u8]>)> {
+    let rest = bytes.strip_prefix(b"-")?;
+    let rest = rest.strip_prefix(b"-").unwrap_or(rest);
+    let (word, value) = match memchr::memchr(b'=', rest) {
+        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+        None => (rest, None),
+    };
+    let found = SPELLINGS.iter().find(|(spelling, _)| spelling.as_bytes() == word)?;
+    Some((found.1, value))
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -12,14 +12,11 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::failure::Message;
+use crate::pace::Pace;
 use crate::poller::{Poller, Ready, Token};
 use crate::root::setup::{Parts, SetupError};
 use crate::root::{Root, Stepped, Verdict};
 
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_millis(1);
-/// The shortest one that is worth a system call.
-const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
 /// How often dealing looks at what copies have read, where that decides.
 const TICK: Duration = Duration::from_millis(1);
 /// After this long without an event everything is tried once more: no event that was lost on its
@@ -63,7 +60,8 @@ impl Order {
         ORDERS.iter().find(|(_, order)| *order == self).map_or(b'?', |(byte, _)| *byte)
     }
 
-    fn decode(byte: u8) -> Option<Order> {
+    /// The order that a byte stands for.
+    pub fn decode(byte: u8) -> Option<Order> {
         ORDERS.iter().find(|(known, _)| *known == byte).map(|(_, order)| *order)
     }
 }
@@ -98,7 +96,7 @@ struct Engine {
     poller: Poller,
     ties: Ties,
     clock: Clock,
-    pause: Duration,
+    pace: Pace,
     interrupted: bool,
 }
 
@@ -145,7 +143,7 @@ pub fn watch(ties: &Ties, poller: &Poller) -> Result<(), EngineError> {
 pub fn run(parts: Parts, ties: Ties) -> Result<Verdict, EngineError> {
     let clock = Clock { paused: Duration::ZERO };
     let (root, poller) = Root::new(parts, clock.now())?;
-    Engine { root, poller, ties, clock, pause: SHORTEST_PAUSE, interrupted: false }.run()
+    Engine { root, poller, ties, clock, pace: Pace::new(), interrupted: false }.run()
 }
 
 impl Engine {
@@ -170,8 +168,11 @@ impl Engine {
             if let Some(verdict) = self.root.conclude(&self.poller, self.clock.now()) {
                 return Ok(verdict);
             }
-            if stepped.any && !stepped.more {
-                self.pace(stepped.fullest)?;
+            if stepped.any
+                && !stepped.more
+                && let Some(pause) = self.pace.pause(stepped.fullest)
+            {
+                self.poller.pace(pause).map_err(EngineError::Wait)?;
             }
         }
     }
@@ -198,24 +199,6 @@ impl Engine {
             }
         }
         all
-    }
-
-    /// Waits a little, so that the next steps move much: longer while pipes hardly filled or
-    /// drained meanwhile, shorter when one was in danger of running full or dry.
-    fn pace(&mut self, fullest: usize) -> Result<(), EngineError> {
-        if fullest == 0 {
-            return Ok(());
-        }
-        if fullest < 25 {
-            self.pause = (self.pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-        } else if fullest > 60 {
-            self.pause /= 2;
-        }
-        if self.pause < SHORTEST_PAUSE {
-            self.pause = SHORTEST_PAUSE / 2;
-            return Ok(());
-        }
-        self.poller.pace(self.pause).map_err(EngineError::Wait)
     }
 
     fn take(&mut self, event: Ready) -> Result<(), EngineError> {

@@ -15,11 +15,28 @@ use crate::agent::family::descendants;
 use crate::sys::signal::Signals;
 use crate::sys::timespec;
 
+/// Tells the guardian at the other end of `pipe` that its agent may be believed for `time` more.
+pub fn pulse(pipe: &OwnedFd, time: Duration) {
+    let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    // A guardian that is gone or that hangs is seen by the lifeline.
+    let _ = rustix::io::write(pipe, &millis.to_le_bytes());
+}
+
 /// A process that the kernel does not end for this long (a dead network file system) is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often to look for an end that was not reported.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// For how long an agent that still runs is believed to do its work.
+#[derive(Clone, Copy, Debug)]
+pub enum Belief {
+    /// As long as it runs.
+    Always,
+    /// For this long, and then as long as its last [`pulse`] on the lifeline said: one that hangs
+    /// is ended with all that it started.
+    Pulses(Duration),
+}
 
 /// Waits for the end of `agent` or of whoever holds the other end of `lifeline`, then kills and
 /// reaps every descendant of this process.
@@ -28,22 +45,42 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Those of waiting.
-pub fn guard(agent: Pid, lifeline: &OwnedFd) -> Result<bool, Errno> {
+pub fn guard(agent: Pid, lifeline: &OwnedFd, belief: Belief) -> Result<bool, Errno> {
     let signals = Signals::block(&[Signal::CHILD])?;
     let mut agent_lives = reap(agent);
+    let mut believed_until = match belief {
+        Belief::Always => None,
+        Belief::Pulses(first) => Instant::now().checked_add(first),
+    };
     while agent_lives {
         let mut fds = [PollFd::new(&signals, PollFlags::IN), PollFd::new(lifeline, PollFlags::IN)];
-        match rustix::event::poll(&mut fds, Some(&timespec(LOOK_EVERY))) {
+        let left = believed_until.map(|end| end.saturating_duration_since(Instant::now()));
+        let wait = left.map_or(LOOK_EVERY, |left| left.min(LOOK_EVERY));
+        match rustix::event::poll(&mut fds, Some(&timespec(wait))) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(other) => return Err(other),
         }
         if !fds[1].revents().is_empty() {
+            match believed_until.is_some().then(|| hear_pulse(lifeline)).flatten() {
+                Some(time) => believed_until = Instant::now().checked_add(time),
+                None => break,
+            }
+        }
+        if believed_until.is_some_and(|end| Instant::now() >= end) {
             break;
         }
         while signals.next().is_some() {}
         agent_lives = reap(agent);
     }
     Ok(sweep(&signals))
+}
+
+/// Takes what the agent has said last; `None` when it says nothing any more.
+fn hear_pulse(pipe: &OwnedFd) -> Option<Duration> {
+    let mut bytes = [0; 4096];
+    let count = rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut bytes)).ok()?;
+    let last: [u8; 4] = bytes[..count].rchunks_exact(4).next()?.try_into().ok()?;
+    Some(Duration::from_millis(u64::from(u32::from_le_bytes(last))))
 }
 
 /// Waits for every child that has ended; says whether `agent` is not among them.

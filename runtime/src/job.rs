@@ -152,6 +152,8 @@ pub struct Job {
     pub leak_timeout: Duration,
     /// Where output waits for its turn.
     pub spill_dir: PathBuf,
+    /// Where copies run; `None` for the present directory.
+    pub directory: Option<PathBuf>,
     /// Which CPUs copies may use.
     pub binding: Binding,
     /// A random number in hexadecimal that no other job has.

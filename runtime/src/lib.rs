@@ -38,6 +38,7 @@ pub mod job;
 pub mod link;
 pub mod message;
 pub mod output;
+pub mod pace;
 pub mod poller;
 pub mod records;
 pub mod root;

@@ -15,6 +15,11 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::failure::Message;
+
+/// Bytes that lie elsewhere.
+pub type Slice<'a> = &'a [u8];
+
 /// Root to agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToAgent<'a> {
@@ -26,16 +31,6 @@ pub enum ToAgent<'a> {
         chunk: Option<u64>,
         /// How often that chunk has been started, this time included.
         attempt: u32,
-    },
-    /// Write these bytes to the copy's stdin: a small chunk, a part of a stream's, or a header.
-    ///
-    /// On a link they are a frame of their own kind.
-    #[serde(skip)]
-    Feed {
-        /// Whose copy.
-        rank: u32,
-        /// The bytes.
-        bytes: &'a [u8],
     },
     /// Write these bytes of the input to the copy's stdin.
     Deal {
@@ -75,6 +70,23 @@ pub enum ToAgent<'a> {
     },
     /// Give up on copies that are gone but whose pipes are held by someone out of reach.
     Abandon,
+    /// The job stands still; the root may be silent for long.
+    Pause,
+    /// The job goes on.
+    Resume,
+    /// The job is over: end whatever still runs.
+    Leave,
+    // What is skipped comes last: others are numbered by their place.
+    /// Write these bytes to the copy's stdin: a small chunk, a part of a stream's, or a header.
+    ///
+    /// On a link they are a frame of their own kind.
+    #[serde(skip)]
+    Feed {
+        /// Whose copy.
+        rank: u32,
+        /// The bytes.
+        bytes: Slice<'a>,
+    },
 }
 
 impl ToAgent<'_> {
@@ -88,7 +100,44 @@ impl ToAgent<'_> {
             | ToAgent::OutputCredit { rank, .. }
             | ToAgent::DiagnosticCredit { rank, .. } => Some(rank),
             ToAgent::Signal { rank, .. } => rank,
-            ToAgent::Abandon => None,
+            ToAgent::Abandon | ToAgent::Pause | ToAgent::Resume | ToAgent::Leave => None,
+        }
+    }
+
+    /// The same order for later; `None` for one that borrows its bytes.
+    pub fn into_owned(self) -> Option<ToAgent<'static>> {
+        Some(match self {
+            ToAgent::Feed { .. } => return None,
+            ToAgent::Start { rank, chunk, attempt } => ToAgent::Start { rank, chunk, attempt },
+            ToAgent::Deal { rank, range } => ToAgent::Deal { rank, range },
+            ToAgent::EndOfInput { rank } => ToAgent::EndOfInput { rank },
+            ToAgent::OutputCredit { rank, bytes } => ToAgent::OutputCredit { rank, bytes },
+            ToAgent::DiagnosticCredit { rank, bytes } => ToAgent::DiagnosticCredit { rank, bytes },
+            ToAgent::Signal { rank, signal } => ToAgent::Signal { rank, signal },
+            ToAgent::Abandon => ToAgent::Abandon,
+            ToAgent::Pause => ToAgent::Pause,
+            ToAgent::Resume => ToAgent::Resume,
+            ToAgent::Leave => ToAgent::Leave,
+        })
+    }
+}
+
+impl FromAgent {
+    /// The rank that it is about; `None` for the whole host.
+    pub fn rank(&self) -> Option<u32> {
+        match *self {
+            FromAgent::Started { rank }
+            | FromAgent::StartFailed { rank, .. }
+            | FromAgent::Consumed { rank, .. }
+            | FromAgent::Read { rank, .. }
+            | FromAgent::Exited { rank }
+            | FromAgent::InputFailed { rank, .. }
+            | FromAgent::FeedFailed { rank, .. }
+            | FromAgent::ReadFailed { rank, .. }
+            | FromAgent::Output { rank, .. }
+            | FromAgent::Diagnostic { rank, .. }
+            | FromAgent::Ended { rank, .. } => Some(rank),
+            FromAgent::Lost { .. } => None,
         }
     }
 }
@@ -100,6 +149,8 @@ pub enum StartStep {
     MakePipe,
     /// Making them fit for waiting.
     SetUpPipe,
+    /// Going to its working directory.
+    Enter,
     /// Keeping it on its core.
     Bind,
     /// `posix_spawn`.
@@ -114,6 +165,7 @@ impl StartStep {
         match self {
             StartStep::MakePipe => "make a pipe for",
             StartStep::SetUpPipe => "set up a pipe of",
+            StartStep::Enter => "enter the working directory of",
             StartStep::Bind => "keep on its core",
             StartStep::Start => "start",
             StartStep::Watch => "watch",
@@ -213,6 +265,14 @@ pub enum FromAgent {
         #[serde(with = "errno_number")]
         source: Errno,
     },
+    /// A copy has ended and all its output was sent.
+    Ended {
+        /// Whose.
+        rank: u32,
+        /// How.
+        end: Ended,
+    },
+    // What is skipped comes last: others are numbered by their place.
     /// Output of a copy. On a link it is a frame of its own kind.
     #[serde(skip)]
     Output {
@@ -229,12 +289,11 @@ pub enum FromAgent {
         /// The bytes.
         bytes: Vec<u8>,
     },
-    /// A copy has ended and all its output was sent.
-    Ended {
-        /// Whose.
-        rank: u32,
-        /// How.
-        end: Ended,
+    /// The agent is out of reach, and whatever it ran counts for nothing; told by the link.
+    #[serde(skip)]
+    Lost {
+        /// What happened.
+        message: Message,
     },
 }
 

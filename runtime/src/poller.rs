@@ -115,6 +115,9 @@ pub struct Ready {
     pub broken: bool,
 }
 
+/// Events taken at once.
+const EVENTS: usize = 256;
+
 /// The two sets.
 pub struct Poller {
     urgent: OwnedFd,
@@ -129,7 +132,7 @@ impl Poller {
     /// `EMFILE`, `ENFILE`.
     pub fn new() -> Result<Self, Errno> {
         let set = || epoll::create(CreateFlags::CLOEXEC);
-        Ok(Poller { urgent: set()?, bulk: set()?, events: Vec::with_capacity(256) })
+        Ok(Poller { urgent: set()?, bulk: set()?, events: Vec::with_capacity(EVENTS) })
     }
 
     /// Waits for `fd` from now on, until it is closed.
@@ -148,11 +151,32 @@ impl Poller {
         epoll::add(set, fd, EventData::new_u64(token.encode()), flags | EventFlags::ET)
     }
 
+    /// Waits up to `timeout` for anything, once, with room of its own for what comes.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn wait_once(&self, timeout: Duration, ready: &mut Vec<Ready>) -> Result<(), Errno> {
+        let mut events = Vec::with_capacity(EVENTS);
+        self.wait_with(Some(timeout), &mut events, ready)
+    }
+
     /// Waits up to `timeout` (`None`: without end) for anything, and appends it to `ready`.
     ///
     /// # Errors
     /// None in practice.
     pub fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> Result<(), Errno> {
+        let mut events = std::mem::take(&mut self.events);
+        let waited = self.wait_with(timeout, &mut events, ready);
+        self.events = events;
+        waited
+    }
+
+    fn wait_with(
+        &self,
+        timeout: Option<Duration>,
+        events: &mut Vec<epoll::Event>,
+        ready: &mut Vec<Ready>,
+    ) -> Result<(), Errno> {
         let timeout = timeout.map(timespec);
         let mut sets =
             [PollFd::new(&self.urgent, PollFlags::IN), PollFd::new(&self.bulk, PollFlags::IN)];
@@ -164,7 +188,7 @@ impl Poller {
         let which = sets.map(|set| !set.revents().is_empty());
         for (set, has_some) in [&self.urgent, &self.bulk].into_iter().zip(which) {
             if has_some {
-                collect(set, &mut self.events, ready)?;
+                collect(set, events, ready)?;
             }
         }
         Ok(())

@@ -29,8 +29,41 @@ pub fn pxrun() -> PathBuf {
 ///
 /// When it is not there.
 pub fn zoo() -> PathBuf {
-    let path = profile_directory().join("px-zoo");
-    assert!(path.is_file(), "no px-zoo at {}: run the tests by `cargo test`", path.display());
+    beside("px-zoo")
+}
+
+/// Returns the program that is a cable with faults.
+///
+/// # Panics
+///
+/// When it is not there.
+pub fn wire() -> PathBuf {
+    beside("px-wire")
+}
+
+/// Returns the program that holds a lab up while it runs a command.
+///
+/// # Panics
+///
+/// When it is not there.
+pub fn lab() -> PathBuf {
+    beside("px-lab")
+}
+
+fn beside(name: &str) -> PathBuf {
+    let path = profile_directory().join(name);
+    assert!(path.is_file(), "no {name} at {}: run the tests by `cargo test`", path.display());
+    path
+}
+
+/// Returns the program that stands in for an agent, which cargo builds beside the tests.
+///
+/// # Panics
+///
+/// When it is not there.
+pub fn stand_in() -> PathBuf {
+    let path = profile_directory().join("px-stand-in");
+    assert!(path.is_file(), "no px-stand-in at {}: run the tests by `cargo test`", path.display());
     path
 }
 

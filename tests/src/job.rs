@@ -107,9 +107,9 @@ impl Job {
         self.words("sh -c").arg(script)
     }
 
-    /// Runs `pxrun` under another command, say `strace -f`.
+    /// Runs `pxrun` under another command, say `strace -f`; a second one runs under the first.
     pub fn under(mut self, words: &[&str]) -> Self {
-        self.before = words.iter().map(OsString::from).collect();
+        self.before.extend(words.iter().map(OsString::from));
         self
     }
 

@@ -20,6 +20,8 @@
 pub mod binary;
 pub mod checker;
 pub mod job;
+pub mod lab;
+pub mod login;
 pub mod memory;
 pub mod outcome;
 pub mod processes;
@@ -29,8 +31,10 @@ pub mod running;
 pub mod scratch;
 pub mod sys;
 pub mod terminal;
+pub mod wire;
 
 pub use job::{Feed, Job};
+pub use lab::Lab;
 pub use outcome::{Outcome, Status};
 pub use running::Running;
 pub use scratch::Scratch;

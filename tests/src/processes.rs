@@ -40,6 +40,12 @@ pub fn one(pid: i32) -> Option<Process> {
     Some(Process { pid, parent, state, name: stat[start + 1..end].to_owned() })
 }
 
+/// The command line of a process, empty when it has gone.
+pub fn command_line(pid: i32) -> String {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&words).replace('\0', " ").trim_end().to_owned()
+}
+
 /// Tells whether a process carries a job's mark. A zombie has no environment any more.
 pub fn carries(pid: i32, mark: &str) -> bool {
     let wanted = format!("{MARK}={mark}");

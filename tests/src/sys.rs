@@ -167,6 +167,31 @@ pub fn open_terminal() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(ends)
 }
 
+/// Makes a TAP device in this thread's network namespace; it lives as long as its descriptor, on
+/// which reads do not wait.
+///
+/// # Errors
+///
+/// That the name is taken or too long, or that this needs root.
+pub fn open_tap(name: &str) -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let device = rustix::fs::open("/dev/net/tun", flags, Mode::empty())?;
+    // SAFETY: an all-zero `ifreq` is a valid one, with an empty name.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays the 0 that ends the name.
+    if name.is_empty() || name.len() >= request.ifr_name.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, &from) in request.ifr_name.iter_mut().zip(name.as_bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+    // SAFETY: `request` is a live `ifreq`, as TUNSETIFF wants, and outlives the call.
+    checked(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &mut request) })?;
+    Ok(device)
+}
+
 /// The number of a descriptor, to be [inherited](Setup::inherited).
 pub fn number(descriptor: &impl AsRawFd) -> RawFd {
     descriptor.as_raw_fd()

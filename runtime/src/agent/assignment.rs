@@ -1,6 +1,7 @@
 //! What an agent is to run: its ranks, their command and what each copy is told of its place.
 
 use std::ffi::CString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub struct Assignment {
     pub pipes: Pipes,
     /// Whether each copy is kept on a core of its own.
     pub binding: Binding,
+    /// Where copies run; `None` for where their agent does.
+    pub directory: Option<PathBuf>,
 }
 
 /// Whether an agent tells how far its copies have read.

@@ -1,5 +1,6 @@
 //! One copy of the command: its process, its three pipes and how far they are.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -65,6 +66,8 @@ pub(super) struct Copy {
     pub(super) stopped: bool,
     pub(super) printed: u64,
     pub(super) complained: u64,
+    /// From the first to the last byte that it was given by reference.
+    dealt: Range<u64>,
     /// The root knows of the exit.
     pub(super) exit_told: bool,
     given: u64,
@@ -134,6 +137,7 @@ impl Copy {
             stopped: false,
             printed: 0,
             complained: 0,
+            dealt: 0..0,
             exit_told: false,
             given: 0,
             read: 0,
@@ -149,8 +153,12 @@ impl Copy {
         self.feed.push_bytes(bytes);
     }
 
-    pub(super) fn give_range(&mut self, range: std::ops::Range<u64>) {
+    pub(super) fn give_range(&mut self, range: Range<u64>) {
         self.given += range.end - range.start;
+        self.dealt = match self.dealt.is_empty() {
+            true => range.clone(),
+            false => self.dealt.start..range.end,
+        };
         self.feed.push_range(range);
     }
 
@@ -198,6 +206,11 @@ impl Copy {
             self.read = read;
             read
         })
+    }
+
+    /// From the first to the last byte of the input that it was given by reference.
+    pub(super) fn dealt(&self) -> Range<u64> {
+        self.dealt.clone()
     }
 
     /// Asks the kernel whether the process has ended, and leaves it unreaped so that its number

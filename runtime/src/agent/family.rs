@@ -77,8 +77,30 @@ pub fn signal(leaders: &[Pid], signal: Signal) {
 
 /// Lists the living descendants of this very process.
 pub fn descendants() -> Vec<Pid> {
+    descendants_of(rustix::process::getpid())
+}
+
+/// Ends every descendant of this process's parent but this one: what copies have left behind went
+/// there.
+pub fn end_all_beside_this() {
+    const ROUNDS: u32 = 50;
+    let Some(parent) = rustix::process::getppid() else { return };
+    for _ in 0..ROUNDS {
+        let mut others = descendants_of(parent);
+        others.retain(|&pid| pid != rustix::process::getpid());
+        if others.is_empty() {
+            return;
+        }
+        for pid in others {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+fn descendants_of(ancestor: Pid) -> Vec<Pid> {
     let table = table();
-    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let own = ancestor.as_raw_nonzero().get();
     let alive: HashMap<i32, bool> = table.iter().map(|row| (row.pid, !row.zombie)).collect();
     // The table is not read in one moment, so it may even hold a cycle.
     let mut seen = HashSet::from([own]);

@@ -8,6 +8,7 @@
 pub mod assignment;
 pub mod binding;
 mod copy;
+mod directory;
 pub mod family;
 mod feed;
 mod oom;
@@ -22,7 +23,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::buffers::Buffers;
 use crate::input::files::FileInput;
-use crate::link::{Link, Moved};
+use crate::link::{Link, Moved, Windows};
 use crate::message::{FromAgent, StartStep, ToAgent};
 use crate::poller::{Poller, Ready, Token};
 use crate::sys::process::raise_open_files;
@@ -50,6 +51,7 @@ pub struct Agent {
     pipe_size: usize,
     open_files: rustix::process::Rlimit,
     oom: oom::OomPreference,
+    checks_input: bool,
     /// All were told to end: nothing is started any more.
     ending: bool,
     /// All were told to stand still: what is started does so too.
@@ -86,10 +88,18 @@ impl Agent {
             },
             open_files,
             oom: oom::OomPreference::new(),
+            checks_input: false,
             ending: false,
             standing_still: false,
             assignment,
         })
+    }
+
+    /// Has it see to it that the input is what it was whenever a copy has ended; the agent beside
+    /// the root need not, since the root does.
+    pub fn checking_input(mut self) -> Self {
+        self.checks_input = true;
+        self
     }
 
     /// How many copies have been started and have not ended.
@@ -131,6 +141,9 @@ impl Agent {
             }
             ToAgent::Signal { rank, signal } => self.signal(rank, signal),
             ToAgent::Abandon => self.abandon(now),
+            // The loop around an agent knows of silence.
+            ToAgent::Pause | ToAgent::Resume => {}
+            ToAgent::Leave => self.signal(None, Signal::KILL),
         }
     }
 
@@ -182,6 +195,8 @@ impl Agent {
         let cpus = self.cores.get(slot).map(Vec::as_slice);
         let more = self.assignment.variables(slot, chunk, cpus.map(binding::list).as_deref());
         let image = Image::new(&command.path, &command.argv, &command.environment, &more);
+        let _entered = directory::enter(self.assignment.directory.as_deref())
+            .map_err(|source| (StartStep::Enter, source))?;
         let _kept = binding::keep_on(cpus).map_err(|source| (StartStep::Bind, source))?;
         let pipe_size = self.pipe_size;
         Copy::start(&self.spawner, &image, pipe_size, self.open_files, &self.oom, now)
@@ -299,6 +314,12 @@ impl Agent {
             family::signal(&[copy.pid], Signal::KILL);
         }
         let rank = self.assignment.ranks[slot];
+        if let (true, Some(input)) = (self.checks_input, &self.input)
+            && let Err(error) = input.check(copy.dealt())
+        {
+            let message = error.to_string();
+            self.told.push_back(FromAgent::InputFailed { rank, message });
+        }
         let end = copy.end(now, leaked);
         self.told.push_back(FromAgent::Ended { rank, end });
         moved.any = true;
@@ -317,7 +338,18 @@ impl Agent {
     }
 }
 
+/// What may wait in memory for a rank of this very process, and unread in its pipe.
+const WINDOWS: Windows = Windows { dealt: 256 << 10, allowance: 48 << 10 };
+
 impl Link for Agent {
+    fn windows(&self) -> Windows {
+        WINDOWS
+    }
+
+    fn is_over(&self) -> bool {
+        self.slots.iter().all(|slot| slot.copy.is_none())
+    }
+
     fn order(&mut self, order: ToAgent<'_>, poller: &Poller, now: Instant) {
         self.obey(order, poller, now);
     }

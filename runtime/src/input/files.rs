@@ -3,10 +3,12 @@
 //! Nothing is mapped into memory: borders are looked at with `pread` and copies are fed with
 //! `splice`, so a file that is cut short meanwhile is an error and never a SIGBUS.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, SeekFrom, Stat};
+use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::InputError;
 use super::layout::{Layout, Origin};
@@ -43,6 +45,12 @@ impl InputFile {
 
     fn read_at(&self, buffer: &mut Vec<u8>, offset: u64, want: usize) -> Result<(), InputError> {
         buffer.clear();
+        self.append_at(buffer, offset, want)
+    }
+
+    /// Appends at least one byte at `offset`, at most `want`.
+    fn append_at(&self, buffer: &mut Vec<u8>, offset: u64, want: usize) -> Result<(), InputError> {
+        let before = buffer.len();
         buffer.reserve(want);
         let got = loop {
             match rustix::io::pread(&self.fd, rustix::buffer::spare_capacity(buffer), offset) {
@@ -57,7 +65,7 @@ impl InputFile {
             self.check()?;
             return Err(InputError::Shrunk { name: self.name.clone(), was: self.end, now: offset });
         }
-        buffer.truncate(want);
+        buffer.truncate(before + want);
         Ok(())
     }
 
@@ -86,6 +94,15 @@ impl InputFile {
         }
         Ok(None)
     }
+}
+
+/// What tells two files apart without reading them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSeen {
+    /// Its size in bytes.
+    pub size: u64,
+    /// When its contents last changed, in nanoseconds since the epoch.
+    changed: i64,
 }
 
 /// A file that has become longer since the start; what was added is not read.
@@ -182,18 +199,103 @@ impl FileInput {
         records: Records,
     ) -> Result<(), InputError> {
         buffer.clear();
+        self.append(buffer, offset, want, records)
+    }
+
+    /// Appends up to `want` logical bytes at `offset` to `out`, as [`FileInput::read`] does.
+    ///
+    /// # Errors
+    /// As [`FileInput::read`].
+    pub fn append(
+        &self,
+        out: &mut Vec<u8>,
+        offset: u64,
+        want: usize,
+        records: Records,
+    ) -> Result<(), InputError> {
         let end = offset.saturating_add(want as u64).min(self.layout.length());
         let Some(part) = self.layout.parts(offset..end).next() else { return Ok(()) };
         match part.origin {
             Origin::File { file, offset } => {
                 let want = usize::try_from(part.len).unwrap_or(want);
-                self.files[file].read_at(buffer, offset, want)
+                self.files[file].append_at(out, offset, want)
             }
             Origin::Delimiter => {
-                buffer.extend(records.delimiter());
+                out.extend(records.delimiter());
                 Ok(())
             }
         }
+    }
+
+    /// What each file was at the start.
+    pub fn seen(&self) -> Vec<FileSeen> {
+        let seen = |file: &InputFile| FileSeen {
+            size: file.end,
+            changed: file
+                .seen
+                .st_mtime
+                .wrapping_mul(1_000_000_000)
+                .wrapping_add(i64::try_from(file.seen.st_mtime_nsec).unwrap_or(0)),
+        };
+        self.files.iter().map(seen).collect()
+    }
+
+    /// What the file with this number is called in messages.
+    pub fn name(&self, number: usize) -> &str {
+        self.files.get(number).map_or("", |file| &file.name)
+    }
+
+    /// Where the file with this number lies, as another process could open it.
+    pub fn path(&self, number: usize) -> Option<PathBuf> {
+        let file = self.files.get(number)?;
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.fd.as_raw_fd())).ok()?;
+        let there = rustix::fs::stat(&path).ok()?;
+        let same = (there.st_dev, there.st_ino) == (file.seen.st_dev, file.seen.st_ino);
+        same.then_some(path)
+    }
+
+    /// Opens files that lie as `layout` says, for another process than the one that laid them out.
+    ///
+    /// # Errors
+    /// That one cannot be opened, is a directory, or is shorter than the layout needs.
+    pub fn again<'a>(
+        files: impl Iterator<Item = (&'a Path, &'a FileSeen)>,
+        layout: Layout,
+    ) -> Result<FileInput, InputError> {
+        let open = |(path, _): (&Path, &FileSeen)| {
+            let name = path.display().to_string();
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            let failed = |source| InputError::Open { name: name.clone(), source };
+            let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
+            let seen = rustix::fs::fstat(&fd).map_err(failed)?;
+            if FileType::from_raw_mode(seen.st_mode) == FileType::Directory {
+                return Err(InputError::Directory { name });
+            }
+            InputFile::new(name, fd, 0, seen)
+        };
+        let files = files.map(open).collect::<Result<Vec<_>, _>>()?;
+        let fits = layout.fits(|file| files.get(file).map(|file| file.end));
+        if let Err(file) = fits {
+            let (name, now) =
+                files.get(file).map_or((String::new(), 0), |f| (f.name.clone(), f.end));
+            return Err(InputError::Shrunk { name, was: layout.length(), now });
+        }
+        Ok(FileInput { files, layout, header: Vec::new(), stdin: None })
+    }
+
+    /// Reads `length` bytes of one file, all of which it has.
+    ///
+    /// # Errors
+    /// [`InputError::Read`], [`InputError::Shrunk`].
+    pub fn window(&self, file: usize, offset: u64, length: usize) -> Result<Vec<u8>, InputError> {
+        let Some(file) = self.files.get(file) else { return Ok(Vec::new()) };
+        let mut bytes = Vec::new();
+        let mut part = Vec::new();
+        while bytes.len() < length {
+            file.read_at(&mut part, offset + bytes.len() as u64, length - bytes.len())?;
+            bytes.extend_from_slice(&part);
+        }
+        Ok(bytes)
     }
 
     /// Explains why a `splice` at `offset` gave nothing or failed.

@@ -7,8 +7,10 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// Where the bytes of a segment come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// Bytes of the file with this number, from this offset on.
     File {
@@ -22,7 +24,7 @@ pub enum Origin {
 }
 
 /// A run of logical bytes from one origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
     /// Logical offset of its first byte.
     pub start: u64,
@@ -33,7 +35,7 @@ pub struct Segment {
 }
 
 /// The segments of an input, in order, without a gap.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Layout {
     segments: Vec<Segment>,
     length: u64,
@@ -60,6 +62,27 @@ impl Layout {
     /// The whole length in bytes, added delimiters counted.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Whether every segment lies inside its file, whose length `length_of` says, and they follow
+    /// each other without a gap.
+    ///
+    /// # Errors
+    /// The number of the first file that is too short or that there is not.
+    pub fn fits(&self, length_of: impl Fn(usize) -> Option<u64>) -> Result<(), usize> {
+        let mut at = 0;
+        for segment in &self.segments {
+            let (number, end) = match segment.origin {
+                Origin::File { file, offset } => (file, offset.checked_add(segment.len)),
+                Origin::Delimiter => (0, Some(0)),
+            };
+            let inside = end.zip(length_of(number)).is_some_and(|(end, length)| end <= length);
+            if !inside || segment.start != at || segment.len == 0 {
+                return Err(number);
+            }
+            at += segment.len;
+        }
+        if at == self.length { Ok(()) } else { Err(0) }
     }
 
     /// Yields the parts of `range` with the place of each, in order.

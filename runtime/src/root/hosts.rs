@@ -1,5 +1,6 @@
 //! The hosts of a job: which ranks run where, and the link to each host's agent.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::link::{Link, Moved};
@@ -10,6 +11,8 @@ use crate::poller::{Poller, Ready, Token};
 pub(super) struct Host {
     pub(super) name: String,
     pub(super) ranks: Vec<u32>,
+    /// What the events of its link bear.
+    pub(super) number: Option<u32>,
     pub(super) link: Box<dyn Link>,
 }
 
@@ -18,6 +21,8 @@ pub(super) struct Hosts {
     hosts: Vec<Host>,
     /// The host of each rank.
     of_rank: Vec<usize>,
+    /// The host whose link has a number.
+    of_number: HashMap<u32, usize>,
     /// The one whose agent is in this very process.
     own: Option<usize>,
     /// Whose turn it is to tell.
@@ -34,12 +39,19 @@ impl Hosts {
                 of_rank[rank as usize] = number;
             }
         }
-        Hosts { hosts, of_rank, own, telling: 0 }
+        let numbers = hosts.iter().enumerate().filter_map(|(at, host)| Some((host.number?, at)));
+        let of_number = numbers.collect();
+        Hosts { hosts, of_rank, of_number, own, telling: 0 }
     }
 
     /// What the host of `rank` is called.
     pub(super) fn name_of(&self, rank: u32) -> &str {
         &self.hosts[self.of_rank[rank as usize]].name
+    }
+
+    /// The ranks of a host.
+    pub(super) fn ranks_of(&self, host: usize) -> &[u32] {
+        &self.hosts[host].ranks
     }
 
     /// The link to the agent of `rank`.
@@ -60,10 +72,11 @@ impl Hosts {
     }
 
     /// Takes the next thing that any agent has to tell.
-    pub(super) fn told(&mut self) -> Option<FromAgent> {
+    /// Says also the host's number.
+    pub(super) fn told(&mut self) -> Option<(usize, FromAgent)> {
         for _ in 0..self.hosts.len() {
             if let Some(told) = self.hosts[self.telling].link.told() {
-                return Some(told);
+                return Some((self.telling, told));
             }
             self.telling = (self.telling + 1) % self.hosts.len();
         }
@@ -73,7 +86,7 @@ impl Hosts {
     /// Passes an event on to the link that waits for it.
     pub(super) fn ready(&mut self, event: Ready, now: Instant) {
         let number = match event.token {
-            Token::Link(host, _) => Some(host as usize),
+            Token::Link(number, _) => self.of_number.get(&number).copied(),
             _ => self.own,
         };
         if let Some(host) = number.and_then(|number| self.hosts.get_mut(number)) {

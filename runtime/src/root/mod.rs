@@ -7,6 +7,7 @@ mod conclude;
 mod files;
 mod hosts;
 mod judge;
+mod loss;
 pub mod setup;
 mod stopping;
 mod stream;
@@ -222,9 +223,12 @@ impl Root {
     /// Takes all that the agent has to tell; says whether there was anything.
     fn hear_all(&mut self, poller: &Poller, now: Instant) -> bool {
         let mut any = false;
-        while let Some(told) = self.hosts.told() {
+        while let Some((host, told)) = self.hosts.told() {
             any = true;
-            self.hear(told, poller, now);
+            match told {
+                FromAgent::Lost { message } => self.host_lost(host, message, poller, now),
+                told => self.hear(told, poller, now),
+            }
         }
         any
     }
@@ -265,6 +269,7 @@ impl Root {
                 self.diagnostics.take(rank, &bytes, now);
             }
             FromAgent::Ended { rank, end } => self.ended(rank, &end, poller, now),
+            FromAgent::Lost { .. } => {}
         }
     }
 

@@ -132,8 +132,8 @@ pub struct Place {
 pub enum Reach {
     /// It is in this process.
     Here,
-    /// Over a link.
-    There(Box<dyn Link>),
+    /// Over a link, whose number its events bear.
+    There(u32, Box<dyn Link>),
 }
 
 /// What a root is made of.
@@ -250,8 +250,12 @@ impl Root {
         let mut own = None;
         let mut hosts = Vec::new();
         for Place { name, ranks, reach } in places {
+            let mut number = None;
             let link = match reach {
-                Reach::There(link) => link,
+                Reach::There(events, link) => {
+                    number = Some(events);
+                    link
+                }
                 Reach::Here => {
                     own = Some(hosts.len());
                     let assignment = assignment(&job, name.clone(), ranks.clone());
@@ -260,7 +264,7 @@ impl Root {
                     Box::new(agent)
                 }
             };
-            hosts.push(Host { name, ranks, link });
+            hosts.push(Host { name, ranks, number, link });
         }
         let mut root = Root {
             hosts: Hosts::new(hosts, own),
@@ -329,6 +333,7 @@ pub fn assignment(job: &Job, name: String, ranks: Vec<u32>) -> Assignment {
         job: job.id.clone(),
         pipes: pipes(job),
         binding: job.binding,
+        directory: job.directory.clone(),
     }
 }
 

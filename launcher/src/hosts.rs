@@ -1,0 +1,172 @@
+//! Which hosts the user named, and which of them is this one.
+
+use std::net::{IpAddr, UdpSocket};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use px_runtime::failure::Message;
+use px_runtime::link::control::Packing;
+use px_runtime::link::joining::Allowed;
+use px_runtime::link::lease;
+
+use crate::hostfile::allocation::{Host, allocate};
+use crate::hostfile::{parse_list, read};
+use crate::options::Options;
+use crate::placement::{MapBy, Oversubscribe, Wish};
+use crate::ssh::command::Rsh;
+use crate::values;
+
+/// Logins at once, unless asked otherwise.
+const LOGINS: u32 = 32;
+
+/// Hosts to run ranks on, and how they are reached.
+#[derive(Debug)]
+pub struct Listing {
+    /// In the order of ranks.
+    pub hosts: Vec<Host>,
+    /// Where they were listed.
+    pub from: String,
+    /// How ranks are placed on them.
+    pub wish: Wish,
+    /// How to log in.
+    pub reach: ReachBy,
+}
+
+/// How other hosts are reached.
+#[derive(Debug)]
+pub struct ReachBy {
+    /// The remote shell.
+    pub rsh: Rsh,
+    /// Logins at once.
+    pub logins: u32,
+    /// The agent there, where it is not this program's to bring.
+    pub agent: Option<PathBuf>,
+    /// Go on without hosts that cannot be reached, as long as there are so many.
+    pub least: Option<u32>,
+    /// Silence after which the other side is lost.
+    pub lease: Duration,
+    /// Which links are allowed.
+    pub allowed: Allowed,
+    /// Where agents may connect to.
+    pub listen: Option<values::Listen>,
+    /// How data is packed.
+    pub packing: Packing,
+}
+
+/// Takes the hosts from the options or from `PX_HOSTFILE`; `None` for this one alone.
+///
+/// # Errors
+/// Whatever is wrong with a hostfile or an option.
+pub fn listing(options: &Options, wish: Wish) -> Result<Option<Listing>, Message> {
+    let mut entries = Vec::new();
+    let mut from = Vec::new();
+    let mut files: Vec<PathBuf> = options.all("hostfile").into_iter().map(PathBuf::from).collect();
+    let named = options.raw("host");
+    if files.is_empty() && named.is_none() {
+        files.extend(std::env::var_os("PX_HOSTFILE").filter(|f| !f.is_empty()).map(PathBuf::from));
+    }
+    for file in files {
+        entries.extend(read(&file)?);
+        from.push(file.display().to_string());
+    }
+    if let Some(list) = named {
+        let text = list.to_str().ok_or_else(|| {
+            Message::new(format!("`-H` must be text, found `{}`", list.to_string_lossy()))
+        })?;
+        entries.extend(parse_list(text)?);
+        from.push("`-H`".to_owned());
+    }
+    if from.is_empty() {
+        return Ok(None);
+    }
+    let hosts = allocate(&entries)?;
+    Ok(Some(Listing { hosts, from: from.join(", "), wish, reach: reach(options)? }))
+}
+
+/// How ranks are to be placed.
+///
+/// # Errors
+/// Values that are none.
+pub fn wish(options: &Options, np: Option<u32>) -> Result<Wish, Message> {
+    let ways = [("slot", MapBy::Slot), ("host", MapBy::Host), ("node", MapBy::Host)];
+    let per_host = options.value("ranks-per-host", |text| values::whole(text, 1, 1 << 20))?;
+    let oversubscribe = match options.oversubscribe() {
+        None => Oversubscribe::No,
+        Some("") => Oversubscribe::Any,
+        Some(text) => {
+            let factor = values::whole(text, 1, 1024)
+                .map_err(|wrong| Message::new(format!("`--oversubscribe` {wrong}")))?;
+            Oversubscribe::Times(u32::try_from(factor).unwrap_or(1))
+        }
+    };
+    Ok(Wish {
+        np,
+        map_by: options.choice("map-by", &ways)?.unwrap_or(MapBy::Slot),
+        ranks_per_host: per_host.and_then(|count| u32::try_from(count).ok()),
+        oversubscribe,
+    })
+}
+
+fn reach(options: &Options) -> Result<ReachBy, Message> {
+    let rsh = options.raw("rsh").map_or("ssh".into(), |text| text.to_string_lossy());
+    let rsh = Rsh::parse(&rsh).map_err(|error| Message::new(format!("`--rsh`: {error}")))?;
+    let links = [("auto", Allowed::Any), ("tcp", Allowed::Connection), ("ssh", Allowed::Control)];
+    let allowed = options.choice("link", &links)?.unwrap_or(Allowed::Any);
+    let number = |name: &str, most| options.value(name, |text| values::whole(text, 1, most));
+    let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    let shortest = lease::SHORTEST;
+    let lease = options.value("lease", |text| {
+        let lease = values::seconds(text)?;
+        if lease < shortest {
+            return Err(format!("must be at least {} s, found `{text}`", shortest.as_secs()));
+        }
+        Ok(lease)
+    })?;
+    Ok(ReachBy {
+        rsh,
+        logins: number("ssh-parallel", 4096)?.map_or(LOGINS, small),
+        agent: options.raw("agent-path").map(PathBuf::from),
+        least: number("min-hosts", 1 << 20)?.map(small),
+        lease: lease.unwrap_or(lease::USUAL),
+        allowed,
+        listen: options.value("listen", values::listen)?,
+        packing: if options.flag("compress") { Packing::Compressed } else { Packing::Plain },
+    })
+}
+
+impl Host {
+    /// Whether it is the host on which this process runs, to be used without a login.
+    pub fn is_here(&self) -> bool {
+        if self.user.is_some() || self.port.is_some() {
+            return false;
+        }
+        if let Ok(address) = self.host.parse::<IpAddr>() {
+            return is_own(address);
+        }
+        let name = self.host.to_ascii_lowercase();
+        let own = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+        let short = own.split('.').next().unwrap_or_default();
+        ["localhost", "localhost.localdomain", "ip6-localhost", &own, short]
+            .contains(&name.as_str())
+            || listed_as_own(&name)
+    }
+}
+
+/// Whether an address is one of this host's: only those can be bound to.
+fn is_own(address: IpAddr) -> bool {
+    address.is_loopback() || !address.is_unspecified() && UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// Whether `/etc/hosts` gives the name to an address of this host. No name server is asked: that
+/// is ssh's to do.
+fn listed_as_own(name: &str) -> bool {
+    const LONGEST: u64 = 1 << 20;
+    let small = std::fs::metadata("/etc/hosts").is_ok_and(|found| found.len() <= LONGEST);
+    let text = if small { std::fs::read_to_string("/etc/hosts").ok() } else { None };
+    text.unwrap_or_default().lines().any(|line| {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_ascii_whitespace();
+        let address = words.next().and_then(|word| word.parse().ok());
+        words.any(|word| word.eq_ignore_ascii_case(name)) && address.is_some_and(is_own)
+    })
+}

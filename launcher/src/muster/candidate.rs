@@ -1,0 +1,439 @@
+//! One host on its way into the job.
+
+use std::time::{Duration, Instant};
+
+use px_runtime::failure::Message;
+use px_runtime::link::channel::Ends;
+use px_runtime::link::control::{Begin, Hello, Way};
+use px_runtime::link::joining::{Doors, JoinError, Joining, News, Rules};
+use px_runtime::link::remote::{Remote, Supply};
+use px_runtime::link::secret::Secret;
+use px_runtime::link::sight::Blind;
+use px_runtime::message::ExitStatus;
+use px_runtime::poller::{Poller, Ready};
+use px_runtime::root::Verbosity;
+
+use crate::hostfile::allocation::Host;
+use crate::hosts::Listing;
+use crate::ssh::command::Target;
+use crate::ssh::explain::explain;
+use crate::ssh::login::{Event, Login};
+use crate::ssh::mark::Mark;
+use crate::ssh::own::Own;
+use crate::ssh::process::{Read, Shell};
+use crate::{agent, say};
+
+/// Further logins after one that was dropped.
+const RETRIES: u32 = 3;
+/// From the login to the agent's greeting.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For a login that says no more to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What all candidates need.
+pub(super) struct Context<'a> {
+    pub(super) listing: &'a Listing,
+    pub(super) rules: &'a Rules,
+    pub(super) secret: &'a Secret,
+    pub(super) own: &'a Own,
+    pub(super) poller: &'a Poller,
+    pub(super) verbosity: Verbosity,
+    pub(super) only_ask: bool,
+}
+
+/// How far a host is.
+pub(super) enum Stage {
+    /// Nobody asks it.
+    Idle,
+    /// It is this very one.
+    Here,
+    /// It is asked once the time and a place have come.
+    Queued(Instant),
+    /// Its login runs.
+    Login(Box<LoggingIn>),
+    /// Its agent runs.
+    Joining(Box<Joining>),
+    /// It takes no part.
+    Failed,
+}
+
+/// A login that runs.
+pub(super) struct LoggingIn {
+    shell: Shell,
+    login: Login,
+    ends_at: Instant,
+    over: bool,
+}
+
+/// Why a host takes no part.
+pub(super) struct Failure {
+    pub(super) what: String,
+    pub(super) note: Option<String>,
+    pub(super) help: Option<String>,
+    pub(super) status: u8,
+}
+
+impl Failure {
+    fn new(what: impl Into<String>) -> Self {
+        let status = px_runtime::failure::OWN;
+        Failure { what: what.into(), note: None, help: None, status }
+    }
+}
+
+/// A host on its way.
+pub(super) struct Candidate {
+    number: u32,
+    name: String,
+    user: Option<String>,
+    port: Option<u16>,
+    pub(super) stage: Stage,
+    hello: Option<Hello>,
+    linked: Option<(Way, Option<String>)>,
+    ready: bool,
+    blind: Option<String>,
+    strangers: u64,
+    logins: u32,
+    pub(super) failure: Option<Failure>,
+    pub(super) told: bool,
+}
+
+impl Candidate {
+    pub(super) fn new(number: u32, host: &Host) -> Self {
+        Candidate {
+            number,
+            name: host.host.clone(),
+            user: host.user.clone(),
+            port: host.port,
+            stage: Stage::Idle,
+            hello: None,
+            linked: None,
+            ready: false,
+            blind: None,
+            strangers: 0,
+            logins: 0,
+            failure: None,
+            told: false,
+        }
+    }
+
+    pub(super) fn is_here(&mut self) {
+        self.hello = Some(agent::hello());
+        self.stage = Stage::Here;
+    }
+
+    pub(super) fn queue(&mut self, now: Instant) {
+        if matches!(self.stage, Stage::Idle) {
+            self.stage = Stage::Queued(now);
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(super) fn hello(&self) -> Option<&Hello> {
+        self.hello.as_ref()
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.stage, Stage::Failed)
+    }
+
+    pub(super) fn is_logging_in(&self) -> bool {
+        matches!(self.stage, Stage::Login(_))
+            || matches!(self.stage, Stage::Joining(_)) && self.hello.is_none()
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        matches!(self.stage, Stage::Queued(at) if now >= at)
+    }
+
+    /// Whether it is known what it has, and data has a way to it.
+    pub(super) fn has_answered(&self) -> bool {
+        match self.stage {
+            Stage::Here | Stage::Idle => true,
+            Stage::Joining(_) => self.linked.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether copies can be started there, or need not be.
+    pub(super) fn is_ready(&self) -> bool {
+        match self.stage {
+            Stage::Joining(_) => self.ready,
+            _ => true,
+        }
+    }
+
+    pub(super) fn is_blind(&mut self, blind: &Blind) {
+        self.blind = Some(blind.to_string());
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Queued(at) => Some(*at),
+            Stage::Login(login) => Some(login.ends_at),
+            Stage::Joining(joining) => Some(joining.deadline()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn ready(&mut self, event: Ready) {
+        if let Stage::Joining(joining) = &mut self.stage {
+            joining.ready(event);
+        }
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target { host: &self.name, user: self.user.as_deref(), port: self.port }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        match std::mem::replace(&mut self.stage, Stage::Failed) {
+            Stage::Login(login) => login.shell.kill(),
+            Stage::Joining(mut joining) => joining.dismiss(Instant::now()),
+            _ => {}
+        }
+        self.failure = Some(failure);
+    }
+
+    /// Starts a login.
+    pub(super) fn log_in(&mut self, context: &Context<'_>, now: Instant) {
+        self.logins += 1;
+        match self.start_login(context, now) {
+            Ok(login) => self.stage = Stage::Login(Box::new(login)),
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    fn start_login(&self, context: &Context<'_>, now: Instant) -> Result<LoggingIn, Failure> {
+        let reach = &context.listing.reach;
+        let told = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+        let words = reach.rsh.words(self.target()).map_err(|error| told(&error))?;
+        let mark = Mark::random().map_err(|error| told(&error))?;
+        let login = Login::new(mark, context.own.identity(), reach.agent.as_deref());
+        let login = login.map_err(|error| told(&error))?;
+        let program = reach.rsh.program().to_owned();
+        let shell = Shell::start(words, self.number, context.poller);
+        let mut shell =
+            shell.map_err(|errno| Failure::new(format!("cannot start `{program}`: {errno}")))?;
+        shell.say(&login.first_words());
+        Ok(LoggingIn { shell, login, ends_at: now + PATIENCE, over: false })
+    }
+
+    /// Does what can be done now.
+    pub(super) fn turn(&mut self, context: &Context<'_>, doors: &mut Doors, now: Instant) {
+        match &mut self.stage {
+            Stage::Login(_) => self.go_on_logging_in(context, now),
+            Stage::Joining(joining) => {
+                let news = joining.turn(context.poller, doors, now);
+                self.hear(news, context, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn go_on_logging_in(&mut self, context: &Context<'_>, now: Instant) {
+        let Stage::Login(login) = &mut self.stage else { return };
+        // A pipe that nobody reads any more tells by its other end what happened.
+        let _ = login.shell.write(context.own);
+        loop {
+            match login.shell.read() {
+                Ok(Read::Some(bytes)) => {
+                    for event in login.login.hear(&bytes) {
+                        match event {
+                            Event::Noise(bytes) => warn_of_noise(&self.name, &bytes, context),
+                            Event::Push => login.shell.push(),
+                            Event::Runs { rest } => return self.join(rest, context, now),
+                            Event::Failed { words } => return self.fail(Failure::new(words)),
+                            Event::TooNoisy => {
+                                let text = "its login prints more than 64 KiB before anything runs";
+                                return self.fail(Failure::new(text));
+                            }
+                        }
+                    }
+                    let _ = login.shell.write(context.own);
+                }
+                Ok(Read::Nothing) => break,
+                Ok(Read::End) | Err(_) => {
+                    if !std::mem::replace(&mut login.over, true) {
+                        login.ends_at = login.ends_at.min(now + LAST_WORDS);
+                    }
+                    break;
+                }
+            }
+        }
+        let ended = login.over.then(|| login.shell.ended()).flatten();
+        match ended {
+            Some(status) => self.login_ended(status, now),
+            None if now >= login.ends_at => {
+                let said = String::from_utf8_lossy(login.shell.said()).into_owned();
+                let mut failure = Failure::new(if login.over {
+                    "the login said no more and did not end".to_owned()
+                } else {
+                    format!("no agent answered within {} s", PATIENCE.as_secs())
+                });
+                failure.note = Some(said).filter(|said| !said.trim().is_empty());
+                self.fail(failure);
+            }
+            // A login that has closed its output ends at once; it is looked at again soon.
+            None => {}
+        }
+    }
+
+    fn login_ended(&mut self, status: ExitStatus, now: Instant) {
+        let Stage::Login(login) = &mut self.stage else { return };
+        let said = login.shell.said().to_vec();
+        let explained = explain(self.target(), &said, status);
+        if explained.is_retryable && self.logins <= RETRIES {
+            // Those who were dropped together must not come back together.
+            let jitter = super::random() % 1000;
+            let wait = Duration::from_millis(200 + jitter) * self.logins;
+            self.stage = Stage::Queued(now + wait);
+            return;
+        }
+        let failure =
+            Failure { note: explained.note, help: explained.help, ..Failure::new(explained.what) };
+        self.fail(failure);
+    }
+
+    fn join(&mut self, rest: Vec<u8>, context: &Context<'_>, now: Instant) {
+        let Stage::Login(login) = std::mem::replace(&mut self.stage, Stage::Failed) else { return };
+        let (stdin, stdout, stderr) = login.shell.into_pipes();
+        let secret = context.secret.for_agent(&context.rules.job, self.number, 1);
+        let joining = secret.map_err(|error| error.to_string()).and_then(|secret| {
+            Joining::new(
+                self.number,
+                self.name.clone(),
+                context.rules.clone(),
+                secret,
+                Ends::Pair(stdout, stdin),
+                rest,
+                Some(stderr),
+                context.poller,
+                now,
+            )
+            .map_err(|error| error.to_string())
+        });
+        match joining {
+            Ok(joining) => self.stage = Stage::Joining(Box::new(joining)),
+            Err(why) => self.fail(Failure::new(why)),
+        }
+    }
+
+    fn hear(&mut self, news: Result<Vec<News>, JoinError>, context: &Context<'_>, now: Instant) {
+        let news = match news {
+            Ok(news) => news,
+            Err(error) => return self.joining_failed(&error),
+        };
+        for item in news {
+            match item {
+                News::Hello(hello) => {
+                    self.hello = Some(*hello);
+                    if context.only_ask {
+                        self.linked = Some((Way::Control, None));
+                    }
+                }
+                News::Linked(way, why) => self.linked = Some((way, why)),
+                News::Strangers(count) => self.strangers += count,
+                News::Ready(blind) => {
+                    self.ready = true;
+                    if let Some(blind) = blind {
+                        self.is_blind(&blind);
+                    }
+                }
+            }
+        }
+        let _ = now;
+    }
+
+    fn joining_failed(&mut self, error: &JoinError) {
+        let mut failure = Failure::new(error.to_string());
+        if let JoinError::Unfit { status, .. } = error {
+            failure.status = *status;
+        }
+        if let JoinError::Version { .. } = error {
+            failure.help = Some("`--agent-path` names another, or leave it out".to_owned());
+        }
+        if let Stage::Joining(joining) = &mut self.stage {
+            let words = joining.words();
+            failure.note = Some(words).filter(|words| !words.trim().is_empty());
+        }
+        self.fail(failure);
+    }
+
+    /// Says what to run there.
+    pub(super) fn begin(&mut self, begin: Begin) {
+        if let Stage::Joining(joining) = &mut self.stage
+            && let Err(error) = joining.begin(begin)
+        {
+            self.joining_failed(&error);
+        }
+    }
+
+    /// Ends its part.
+    pub(super) fn dismiss(&mut self) {
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Login(login) => login.shell.kill(),
+            Stage::Joining(mut joining) => joining.dismiss(Instant::now()),
+            other => self.stage = other,
+        }
+    }
+
+    /// What is to be said of its link, and to whom.
+    pub(super) fn remarks(&self, ranks: usize) -> Vec<(Verbosity, String)> {
+        let name = &self.name;
+        let mut remarks = Vec::new();
+        match &self.linked {
+            Some((Way::Control, Some(why))) => {
+                let text = format!("data to and from `{name}` goes over ssh: {why}");
+                remarks.push((Verbosity::Usual, text));
+            }
+            Some((way, _)) => {
+                let way = match way {
+                    Way::Direct => "a connection to it",
+                    Way::Reverse => "a connection from it",
+                    Way::Control => "ssh, as asked for",
+                };
+                let text = format!("`{name}` runs {ranks} ranks; data goes over {way}");
+                remarks.push((Verbosity::Verbose, text));
+            }
+            None => {}
+        }
+        if let Some(why) = &self.blind {
+            let text = format!("`{name}` is sent the input: {why}");
+            remarks.push((Verbosity::Verbose, text));
+        } else if self.linked.is_some() {
+            let text = format!("`{name}` reads the input itself, if it has a name");
+            remarks.push((Verbosity::Verbose, text));
+        }
+        if self.strangers > 0 {
+            let count = self.strangers;
+            let text = format!("{count} strangers knocked at the door of `{name}` and were let go");
+            remarks.push((Verbosity::Usual, text));
+        }
+        remarks
+    }
+
+    /// The link of a host that is not this one.
+    pub(super) fn into_link(self, supply: Supply, now: Instant) -> Option<Remote> {
+        match self.stage {
+            Stage::Joining(joining) => Some(joining.into_link(supply, now)),
+            _ => None,
+        }
+    }
+}
+
+fn warn_of_noise(name: &str, bytes: &[u8], context: &Context<'_>) {
+    const SHOWN: usize = 500;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
+    if text.trim().is_empty() || context.verbosity == Verbosity::Quiet {
+        return;
+    }
+    let message = Message::new(format!("the login to `{name}` printed: {}", text.trim()));
+    say(&message.render("warning"));
+}

@@ -1,0 +1,100 @@
+//! What is to be said of all hosts together.
+
+use std::collections::HashMap;
+
+use px_runtime::agent::assignment::Binding;
+use px_runtime::failure::{Message, OWN};
+use px_runtime::job::Job;
+
+use super::candidate::Candidate;
+use crate::Refusal;
+use crate::hostfile::allocation::Host;
+
+/// Hosts that a message tells of one by one.
+const LISTED: usize = 20;
+
+/// One message for all hosts that failed; `None` when none did.
+pub(super) fn failures(hosts: &[Host], candidates: &[Candidate]) -> Option<Refusal> {
+    let failed: Vec<_> = candidates.iter().filter_map(|c| Some((c, c.failure.as_ref()?))).collect();
+    let (first, failure) = failed.first()?;
+    let status = failed.iter().map(|(_, failure)| failure.status).find(|&status| status != OWN);
+    let status = status.unwrap_or(OWN);
+    let mut message = if let [_] = failed.as_slice() {
+        let mut message = Message::new(format!("host `{}`: {}", first.name(), failure.what));
+        message.notes.extend(failure.note.clone().map(|note| note.trim().replace('\n', "; ")));
+        message
+    } else {
+        let text = format!("{} of {} hosts cannot take part", failed.len(), hosts.len());
+        let mut message = Message::new(text);
+        for (candidate, failure) in failed.iter().take(LISTED) {
+            let words = failure
+                .note
+                .as_deref()
+                .map_or(String::new(), |note| format!(" ({})", note.trim().replace('\n', "; ")));
+            message.notes.push(format!("`{}`: {}{words}", candidate.name(), failure.what));
+        }
+        if failed.len() > LISTED {
+            message.notes.push(format!("and {} more", failed.len() - LISTED));
+        }
+        message
+    };
+    message.help = failed.iter().find_map(|(_, failure)| failure.help.clone());
+    let alive = candidates.len() - failed.len();
+    if message.help.is_none() && status == OWN && alive > 0 {
+        message.help = Some(format!("`--min-hosts {alive}` goes on without"));
+    }
+    Some(Refusal { message, status })
+}
+
+/// Notes that the failures so far were told; says whether any was new.
+pub(super) fn mark_told(candidates: &mut [Candidate]) -> bool {
+    let mut new = false;
+    for candidate in candidates.iter_mut().filter(|c| c.failure.is_some()) {
+        new |= !std::mem::replace(&mut candidate.told, true);
+    }
+    new
+}
+
+/// Refuses two entries that are one host by its own word.
+pub(super) fn same_host_twice(hosts: &[Host], candidates: &[Candidate]) -> Result<(), Message> {
+    let mut seen: HashMap<(&str, &str, u64), usize> = HashMap::new();
+    for (at, candidate) in candidates.iter().enumerate() {
+        let Some(hello) = candidate.hello() else { continue };
+        let identity = (hello.boot.as_str(), hello.host.as_str(), hello.network);
+        if let Some(before) = seen.insert(identity, at) {
+            let (first, second) = (&hosts[before], &hosts[at]);
+            let text = format!(
+                "`{}` at {} and `{}` at {} are one host, which calls itself `{}`",
+                first.host,
+                first.place.short(),
+                second.host,
+                second.place.short(),
+                hello.host,
+            );
+            return Err(Message::new(text).help("name it once, with all its slots"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to keep more ranks on cores than there are cores.
+pub(super) fn check_cores(
+    job: &Job,
+    candidates: &[Candidate],
+    chosen: &[Vec<u32>],
+) -> Result<(), Message> {
+    if job.binding == Binding::None {
+        return Ok(());
+    }
+    for (candidate, ranks) in candidates.iter().zip(chosen) {
+        let cores = candidate.hello().map_or(0, |hello| hello.cores.len());
+        if ranks.len() > cores {
+            let (name, ranks) = (candidate.name(), ranks.len());
+            let text = format!(
+                "`--bind-to core` needs a core for each rank: `{name}` has {cores} for {ranks}"
+            );
+            return Err(Message::new(text).help("use fewer ranks there, or `--bind-to none`"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,469 @@
+//! A channel: frames in both directions over descriptors that never make anyone wait.
+//!
+//! What is said is queued, sealed where the channel is a connection of our own, and written as far
+//! as the other side takes it. What comes is opened and handed out frame by frame, in place. An
+//! idle channel holds no buffer.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use serde::Serialize;
+use zeroize::Zeroize;
+
+use super::control;
+use super::frame::{self, Decoded, Frame, FrameError, Kind};
+use super::packing::{Packer, Unpacker};
+use super::seal::{Opener, SealError, Sealer};
+use crate::buffers::{BUFFER, Buffers};
+use crate::poller::{Part, Poller, Token};
+
+/// Read in one turn, so that other channels are served between.
+const TURN: usize = 1 << 20;
+/// Sealed bytes that wait to be written, above which no more are sealed.
+const SEALED_AHEAD: usize = 256 << 10;
+/// Frames are joined while they are no more than this, so that another of data fits a buffer.
+const JOINED: usize = 96 << 10;
+/// Buffers up to this size are kept by an idle channel.
+const KEPT: usize = 4 << 10;
+
+/// The descriptors of a channel.
+pub enum Ends {
+    /// One to read from, one to write to.
+    Pair(OwnedFd, OwnedFd),
+    /// One for both.
+    Socket(OwnedFd),
+}
+
+impl Ends {
+    fn incoming(&self) -> BorrowedFd<'_> {
+        match self {
+            Ends::Pair(incoming, _) | Ends::Socket(incoming) => incoming.as_fd(),
+        }
+    }
+
+    fn outgoing(&self) -> BorrowedFd<'_> {
+        match self {
+            Ends::Pair(_, outgoing) | Ends::Socket(outgoing) => outgoing.as_fd(),
+        }
+    }
+}
+
+/// Why a channel is no longer one.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// Reading failed.
+    #[error("the connection failed: {0}")]
+    Read(Errno),
+    /// Writing failed.
+    #[error("the connection failed: {0}")]
+    Write(Errno),
+    /// The other side closed it.
+    #[error("the connection was closed")]
+    Closed,
+    /// What came is not what was sealed.
+    #[error("what came was changed on its way: {0}")]
+    Seal(#[from] SealError),
+    /// What came is no frame.
+    #[error("what came is not of this protocol: {0}")]
+    Frame(#[from] FrameError),
+    /// What is said cannot be compressed.
+    #[error("cannot compress: {0}")]
+    Pack(std::io::Error),
+    /// What came cannot be unpacked.
+    #[error("what came cannot be unpacked: {0}")]
+    Unpack(#[from] super::packing::UnpackError),
+}
+
+/// Frames over descriptors.
+pub struct Channel {
+    ends: Ends,
+    seal: Option<(Sealer, Opener)>,
+    packer: Option<Packer>,
+    unpacker: Option<Unpacker>,
+    longest_message: usize,
+    buffers: Buffers,
+    /// Frames that are still joined by more.
+    said: Vec<u8>,
+    /// Frames not yet sealed.
+    waiting: VecDeque<Vec<u8>>,
+    /// Bytes in them.
+    unsealed: usize,
+    /// What is to be written, the first from `written` on.
+    out: VecDeque<Vec<u8>>,
+    written: usize,
+    queued: usize,
+    /// What came, not yet opened.
+    sealed: Vec<u8>,
+    /// What came and was opened, not yet unpacked.
+    packed: Vec<u8>,
+    /// What came, readable; consumed up to `taken`.
+    came: Vec<u8>,
+    taken: usize,
+    readable: bool,
+    writable: bool,
+    ended: bool,
+    /// What waits to be written holds a secret.
+    wipes: bool,
+    heard: Instant,
+    spoke: Instant,
+}
+
+impl Channel {
+    /// Makes a channel of non-blocking descriptors; `came` was read from them before.
+    pub fn new(
+        ends: Ends,
+        seal: Option<(Sealer, Opener)>,
+        longest_message: usize,
+        came: Vec<u8>,
+        buffers: Buffers,
+        now: Instant,
+    ) -> Self {
+        let (came, sealed) = if seal.is_some() { (Vec::new(), came) } else { (came, Vec::new()) };
+        Channel {
+            ends,
+            seal,
+            packer: None,
+            unpacker: None,
+            longest_message,
+            buffers,
+            said: Vec::new(),
+            waiting: VecDeque::new(),
+            unsealed: 0,
+            packed: Vec::new(),
+            out: VecDeque::new(),
+            written: 0,
+            queued: 0,
+            sealed,
+            came,
+            taken: 0,
+            readable: true,
+            writable: true,
+            ended: false,
+            wipes: false,
+            heard: now,
+            spoke: now,
+        }
+    }
+
+    /// Has all that is said and heard from now on compressed; both ends do so at the same point.
+    pub fn pack(&mut self, packer: Packer, unpacker: Unpacker) {
+        self.packer = Some(packer);
+        self.unpacker = Some(unpacker);
+    }
+
+    /// Has `poller` wait for it as one of the link to `host`.
+    ///
+    /// # Errors
+    /// `ENOMEM`, `ENOSPC`.
+    pub fn watch(&self, poller: &Poller, host: u32) -> Result<(), Errno> {
+        let add = |fd, part| match poller.add(fd, Token::Link(host, part)) {
+            // Whoever read from it before waits there already.
+            Err(Errno::EXIST) => Ok(()),
+            other => other,
+        };
+        match &self.ends {
+            Ends::Pair(incoming, outgoing) => {
+                add(incoming, Part::ControlIn)?;
+                add(outgoing, Part::ControlOut)
+            }
+            Ends::Socket(socket) => add(socket, Part::Data),
+        }
+    }
+
+    /// Notes that it may be read and written again.
+    pub fn woken(&mut self) {
+        self.readable = true;
+        self.writable = true;
+    }
+
+    /// When something last came.
+    pub fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Takes `now` for when something last came.
+    pub fn forgive(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Bytes said and not yet written.
+    pub fn queued(&self) -> usize {
+        self.queued + self.unsealed + self.said.len()
+    }
+
+    /// Queues a frame.
+    ///
+    /// More data than one frame holds becomes several; returns how many.
+    pub fn send(&mut self, kind: Kind, rank: u32, payload: &[u8]) -> u64 {
+        let mut frames = 0;
+        let mut rest = payload;
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(frame::LARGEST_DATA));
+            self.begin();
+            frame::encode(&mut self.said, kind, rank, now);
+            self.end();
+            frames += 1;
+            rest = later;
+            if rest.is_empty() {
+                return frames;
+            }
+        }
+    }
+
+    /// Queues bytes that are no frame.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.begin();
+        self.said.extend_from_slice(bytes);
+        self.end();
+    }
+
+    /// Finds a buffer for the next frame.
+    fn begin(&mut self) {
+        if self.said.capacity() == 0 {
+            self.said = self.buffers.take();
+        }
+    }
+
+    /// Closes the buffer when no further frame of data would surely fit.
+    fn end(&mut self) {
+        if self.said.len() > JOINED {
+            self.close_said();
+        }
+    }
+
+    fn close_said(&mut self) {
+        self.unsealed += self.said.len();
+        self.waiting.push_back(std::mem::take(&mut self.said));
+    }
+
+    /// Queues a message; `false` when it is too long to be sent.
+    #[must_use]
+    pub fn say(&mut self, message: &impl Serialize) -> bool {
+        self.begin();
+        let start = frame::open(&mut self.said);
+        let fits = control::encode(&mut self.said, message);
+        let length = self.said.len() - start - frame::HEADER;
+        if !fits || length > control::FROM_ROOT {
+            self.said.truncate(start);
+            return false;
+        }
+        frame::close(&mut self.said, start, Kind::Control, 0);
+        self.end();
+        true
+    }
+
+    /// Queues a message with a secret in it: no trace of it stays in a buffer.
+    pub fn say_secret(&mut self, message: &impl Serialize) {
+        if !self.said.is_empty() {
+            self.close_said();
+        }
+        let _ = self.say(message);
+        self.wipes = true;
+    }
+
+    /// Queues a frame of data whose payload `fill` appends; nothing where it appends nothing.
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub fn send_filled<E>(
+        &mut self,
+        kind: Kind,
+        rank: u32,
+        fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        self.begin();
+        let start = frame::open(&mut self.said);
+        let filled = fill(&mut self.said);
+        let length = self.said.len() - start - frame::HEADER;
+        if filled.is_err() || length == 0 {
+            self.said.truncate(start);
+            return filled.map(|()| 0);
+        }
+        frame::close(&mut self.said, start, kind, rank);
+        self.end();
+        Ok(length)
+    }
+
+    /// Says that it lives, if nothing was said for `every`.
+    pub fn beat(&mut self, every: Duration, now: Instant) {
+        if now >= self.spoke + every {
+            self.spoke = now;
+            if self.queued() == 0 {
+                self.send(Kind::Heartbeat, 0, &[]);
+            }
+        }
+    }
+
+    /// When the next [`Channel::beat`] is due.
+    pub fn next_beat(&self, every: Duration) -> Instant {
+        self.spoke + every
+    }
+
+    /// Writes what can be written now; says whether anything was.
+    ///
+    /// # Errors
+    /// [`ChannelError::Write`], [`ChannelError::Seal`].
+    pub fn flush(&mut self, now: Instant) -> Result<bool, ChannelError> {
+        let mut any = false;
+        loop {
+            if self.queued < SEALED_AHEAD {
+                if self.waiting.is_empty() && !self.said.is_empty() {
+                    self.close_said();
+                }
+                self.seal()?;
+            }
+            let Some(first) = self.out.front().filter(|_| self.writable) else { break };
+            match rustix::io::write(self.ends.outgoing(), &first[self.written..]) {
+                Ok(count) => {
+                    any = true;
+                    self.spoke = now;
+                    self.queued -= count;
+                    self.written += count;
+                    if self.written == first.len() {
+                        self.written = 0;
+                        if let Some(mut done) = self.out.pop_front() {
+                            if self.wipes {
+                                done.zeroize();
+                                self.wipes = !self.out.is_empty();
+                            }
+                            self.buffers.give(done);
+                        }
+                    }
+                }
+                Err(Errno::AGAIN) => self.writable = false,
+                Err(Errno::INTR) => {}
+                Err(Errno::PIPE) => return Err(ChannelError::Closed),
+                Err(source) => return Err(ChannelError::Write(source)),
+            }
+        }
+        Ok(any)
+    }
+
+    /// Makes what was said ready to be written.
+    fn seal(&mut self) -> Result<(), ChannelError> {
+        let Some(mut said) = self.waiting.pop_front() else { return Ok(()) };
+        self.unsealed -= said.len();
+        if let Some(packer) = &mut self.packer {
+            let packed = packer.pack(&said).map_err(ChannelError::Pack)?;
+            self.buffers.give(std::mem::replace(&mut said, packed));
+        }
+        let ready = match &mut self.seal {
+            None => said,
+            Some((sealer, _)) => {
+                let mut sealed = self.buffers.take();
+                sealer.seal(&said, &mut sealed)?;
+                self.buffers.give(said);
+                sealed
+            }
+        };
+        self.queued += ready.len();
+        self.out.push_back(ready);
+        Ok(())
+    }
+
+    /// Reads what has come; says whether anything did.
+    ///
+    /// # Errors
+    /// [`ChannelError::Closed`] once all that came before was handed out; reading, opening.
+    pub fn receive(&mut self, now: Instant) -> Result<bool, ChannelError> {
+        self.compact();
+        let mut any = false;
+        while self.readable && self.came.len() + self.sealed.len() + self.packed.len() < TURN {
+            let into = if self.seal.is_some() || self.unpacker.is_some() {
+                &mut self.sealed
+            } else {
+                &mut self.came
+            };
+            if into.capacity() - into.len() < BUFFER / 4 {
+                into.reserve(BUFFER);
+            }
+            let read = rustix::io::read(self.ends.incoming(), rustix::buffer::spare_capacity(into));
+            match read {
+                Ok(0) => {
+                    self.ended = true;
+                    self.readable = false;
+                }
+                Ok(_) => {
+                    any = true;
+                    self.heard = now;
+                }
+                Err(Errno::AGAIN) => self.readable = false,
+                Err(Errno::INTR) => {}
+                Err(source) => return Err(ChannelError::Read(source)),
+            }
+        }
+        self.open()?;
+        if let Some(unpacker) = &mut self.unpacker {
+            let used = unpacker.unpack(&self.packed, &mut self.came, TURN)?;
+            self.packed.drain(..used);
+            any |= used > 0;
+        }
+        if self.ended && !any && self.came.is_empty() {
+            return Err(ChannelError::Closed);
+        }
+        Ok(any)
+    }
+
+    /// Whether the other side has closed it; frames that came before may be left.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn open(&mut self) -> Result<(), ChannelError> {
+        if let Some((_, opener)) = &mut self.seal {
+            let into = if self.unpacker.is_some() { &mut self.packed } else { &mut self.came };
+            let consumed = opener.open(&self.sealed, into)?;
+            self.sealed.drain(..consumed);
+        } else if self.unpacker.is_some() {
+            self.packed.append(&mut self.sealed);
+        } else {
+            self.came.append(&mut self.sealed);
+        }
+        Ok(())
+    }
+
+    /// Forgets what was handed out, and buffers that nothing is in.
+    fn compact(&mut self) {
+        self.came.drain(..self.taken);
+        self.taken = 0;
+        for buffer in [&mut self.came, &mut self.sealed, &mut self.packed, &mut self.said] {
+            if buffer.is_empty() && buffer.capacity() > KEPT {
+                *buffer = Vec::new();
+            }
+        }
+    }
+
+    /// Hands out the next frame that is whole.
+    ///
+    /// # Errors
+    /// [`ChannelError::Frame`].
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, ChannelError> {
+        match frame::decode(&self.came[self.taken..], self.longest_message)? {
+            Decoded::Frame(frame) => {
+                self.taken += frame::HEADER + frame.payload.len();
+                Ok(Some(frame))
+            }
+            Decoded::Incomplete { .. } => Ok(None),
+        }
+    }
+
+    /// What came and was not yet handed out.
+    pub fn unread(&self) -> &[u8] {
+        &self.came[self.taken..]
+    }
+
+    /// Passes over the next `length` bytes, which are no frame.
+    pub fn skip(&mut self, length: usize) {
+        self.taken = (self.taken + length).min(self.came.len());
+    }
+
+    /// Says that nothing more will be written.
+    pub fn finish(&mut self) {
+        if let Ends::Socket(socket) = &self.ends {
+            // Whoever is gone already needs no telling.
+            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Write);
+        }
+    }
+}

@@ -1,0 +1,610 @@
+//! How the root and an agent come together: greeting, a way for data, and the agreement on the job.
+//!
+//! ```text
+//! root                      agent
+//!                           preamble, Hello      its version is checked before anything is said
+//! Open (the secret)
+//!                           Listening            the root dials
+//! Dial                                           after a second the agent dials too, if it may
+//! Linked                                         whichever is in first; after three, neither
+//! Begin
+//!                           Ready | Unfit
+//! ```
+//!
+//! One of these is a single host's; nothing here waits for another host.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::channel::{Channel, ChannelError, Ends};
+use super::control::{
+    self, AgentSays, Begin, ControlError, Errand, FROM_AGENT, Hello, Listen, Open, Packing,
+    RootSays, Way,
+};
+use super::dial::{Call, Dial};
+use super::door::Door;
+use super::frame::Kind;
+use super::hello::{self, Admitted, Guest};
+use super::lease::Lease;
+use super::place::Place;
+use super::preamble::{self, Preamble};
+use super::remote::{Bond, Remote, Supply};
+use super::seal::{Side, Terms};
+use super::secret::Secret;
+use super::serve::pack;
+use super::sight::{Blind, View};
+use crate::buffers::Buffers;
+use crate::input::InputError;
+use crate::input::files::FileInput;
+use crate::poller::{Part, Poller, Ready, Token};
+
+/// How long the root dials alone.
+const ALONE: Duration = Duration::from_secs(1);
+/// How long a connection is tried in all.
+const TRIED: Duration = Duration::from_secs(3);
+
+/// Which links are allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// A connection of our own, else the control channel.
+    Any,
+    /// A connection of our own.
+    Connection,
+    /// The control channel.
+    Control,
+}
+
+/// What all links of a job have in common.
+#[derive(Clone)]
+pub struct Rules {
+    /// The program's version, which must be the agent's too.
+    pub version: String,
+    /// The job's number.
+    pub job: String,
+    /// Silence after which the other side is lost.
+    pub lease: Duration,
+    /// Which links are allowed.
+    pub allowed: Allowed,
+    /// How data is packed.
+    pub packing: Packing,
+    /// What is to run.
+    pub errand: Errand,
+    /// The input, where it is of known length.
+    pub input: Option<Rc<FileInput>>,
+    /// Where received bytes are kept.
+    pub buffers: Buffers,
+}
+
+/// Why a host cannot join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The control channel failed.
+    #[error("{0}")]
+    Channel(#[from] ChannelError),
+    /// What it said cannot be read.
+    #[error("its agent sent {0}")]
+    Control(#[from] ControlError),
+    /// It was silent.
+    #[error("nothing was heard from its agent for {0:.1} s")]
+    Silent(f64),
+    /// It is of another version.
+    #[error("its pxrun is version {theirs}, this one is {ours}")]
+    Version {
+        /// The agent's.
+        theirs: String,
+        /// The root's.
+        ours: String,
+    },
+    /// No pxrun answered.
+    #[error("what answered there is no pxrun agent")]
+    NoAgent,
+    /// It spoke out of turn.
+    #[error("its agent broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// No connection came about and nothing else is allowed.
+    #[error("no connection for data could be made: {0}")]
+    NoConnection(String),
+    /// The job cannot run there.
+    #[error("{text}")]
+    Unfit {
+        /// What the root is to end with.
+        status: u8,
+        /// Why.
+        text: String,
+    },
+    /// The root's own input could not be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A system call failed.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, Errno),
+}
+
+/// Something that whoever gathers the hosts wants to know.
+#[derive(Debug)]
+pub enum News {
+    /// The host has said who it is.
+    Hello(Box<Hello>),
+    /// Data goes this way; where it is not the usual one, why.
+    Linked(Way, Option<String>),
+    /// The job can begin there; and why the agent is sent the input where it does not see it.
+    Ready(Option<Blind>),
+    /// Strangers knocked at its door.
+    Strangers(u64),
+}
+
+enum Phase {
+    Preamble,
+    Hello,
+    Linking {
+        since: Instant,
+        why: Vec<String>,
+        invited: bool,
+    },
+    /// Data has a way, but whether the job can run there was not said yet.
+    Unsure(Way, Option<String>),
+    Linked,
+    Preparing,
+    Ready,
+}
+
+/// A host on its way into a job.
+pub struct Joining {
+    number: u32,
+    name: String,
+    rules: Rules,
+    secret: Secret,
+    control: Channel,
+    data: Option<Channel>,
+    words: Option<OwnedFd>,
+    lease: Lease,
+    phase: Phase,
+    dial: Option<Dial>,
+    login: Option<(IpAddr, IpAddr)>,
+    ranks: Vec<u32>,
+    view: Option<View>,
+    sees_input: bool,
+    fit: bool,
+}
+
+/// The doors at which agents knock that the root cannot reach; opened only when one is needed.
+pub struct Doors {
+    listen: Option<(IpAddr, Option<RangeInclusive<u16>>)>,
+    open: Vec<(IpAddr, Door)>,
+    came: Vec<Admitted>,
+    /// Of doors that are closed.
+    strangers: u64,
+}
+
+impl Doors {
+    /// Doors at `listen`, or at whatever address of the root's own an agent knows.
+    pub fn new(listen: Option<(IpAddr, Option<RangeInclusive<u16>>)>) -> Self {
+        Doors { listen, open: Vec::new(), came: Vec::new(), strangers: 0 }
+    }
+
+    /// Expects `guest`, who knows the root by `known`; says where to knock.
+    fn expect(
+        &mut self,
+        guest: Guest,
+        known: Option<IpAddr>,
+        lease: Duration,
+        poller: &Poller,
+    ) -> Result<SocketAddr, String> {
+        let (address, ports) = match (&self.listen, known) {
+            (Some((address, ports)), _) => (*address, ports.clone()),
+            (None, Some(known)) => (known, None),
+            (None, None) => return Err("its login has no address".to_owned()),
+        };
+        let place = Place { address, ports, user_timeout: lease };
+        if let Some(number) = self.open.iter().position(|(at, _)| *at == address) {
+            let door = &mut self.open[number].1;
+            if !door.is_closed() {
+                door.expect(guest);
+                return Ok(door.local_addr());
+            }
+            self.strangers += door.strangers();
+            self.open.remove(number);
+        }
+        let door = Door::for_several(&place, vec![guest]).map_err(|error| error.to_string())?;
+        let _ = poller.add(&door, Token::Link(u32::MAX, Part::Door));
+        let at = door.local_addr();
+        self.open.push((address, door));
+        Ok(at)
+    }
+
+    /// Lets in who has come.
+    pub fn turn(&mut self, now: Instant) {
+        for (_, door) in &mut self.open {
+            self.came.extend(door.turn(now).unwrap_or_default());
+        }
+    }
+
+    fn take(&mut self, agent: u32) -> Option<Admitted> {
+        let at = self.came.iter().position(|admitted| admitted.agent == agent)?;
+        Some(self.came.swap_remove(at))
+    }
+
+    /// Whether any is open.
+    pub fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// How many strangers came in all.
+    pub fn strangers(&self) -> u64 {
+        self.strangers + self.open.iter().map(|(_, door)| door.strangers()).sum::<u64>()
+    }
+}
+
+impl Joining {
+    /// Begins with a control channel on which an agent speaks, `came` being what it has said.
+    ///
+    /// # Errors
+    /// Watching the channel.
+    #[expect(clippy::too_many_arguments, reason = "each comes from elsewhere, once")]
+    pub fn new(
+        number: u32,
+        name: String,
+        rules: Rules,
+        secret: Secret,
+        ends: Ends,
+        came: Vec<u8>,
+        words: Option<OwnedFd>,
+        poller: &Poller,
+        now: Instant,
+    ) -> Result<Self, JoinError> {
+        let buffers = rules.buffers.clone();
+        let control = Channel::new(ends, None, FROM_AGENT, came, buffers, now);
+        control
+            .watch(poller, number)
+            .map_err(|source| JoinError::System("watch the control channel", source))?;
+        Ok(Joining {
+            number,
+            name,
+            secret,
+            control,
+            data: None,
+            words,
+            // A greeting may take as long as a login.
+            lease: Lease::new(rules.lease.max(Duration::from_secs(60)), now),
+            rules,
+            phase: Phase::Preamble,
+            dial: None,
+            login: None,
+            ranks: Vec::new(),
+            view: None,
+            sees_input: false,
+            fit: false,
+        })
+    }
+
+    /// Notes what the poller saw.
+    pub fn ready(&mut self, event: Ready) {
+        match event.token {
+            Token::Link(_, Part::Data) => {
+                if let Some(data) = &mut self.data {
+                    data.woken();
+                }
+            }
+            _ => self.control.woken(),
+        }
+    }
+
+    /// Does what can be done now.
+    ///
+    /// # Errors
+    /// See [`JoinError`]; the host is then out.
+    pub fn turn(
+        &mut self,
+        poller: &Poller,
+        doors: &mut Doors,
+        now: Instant,
+    ) -> Result<Vec<News>, JoinError> {
+        let mut news = Vec::new();
+        let closed = match self.control.receive(now) {
+            Err(ChannelError::Closed) => true,
+            other => other.map(|_| false)?,
+        };
+        while self.hear(poller, &mut news, now)? {}
+        if closed {
+            return Err(ChannelError::Closed.into());
+        }
+        self.link(poller, doors, &mut news, now)?;
+        if let Some(data) = &mut self.data {
+            data.receive(now)?;
+            // Nothing is said there before the job begins.
+            while data.next_frame()?.is_some_and(|frame| frame.kind == Kind::Heartbeat) {}
+        }
+        for channel in [Some(&mut self.control), self.data.as_mut()].into_iter().flatten() {
+            if !matches!(self.phase, Phase::Preamble | Phase::Hello) {
+                channel.beat(self.lease.beat(), now);
+            }
+            channel.flush(now)?;
+        }
+        if self.lease.has_run_out(self.control.heard(), now) {
+            let silent = now.saturating_duration_since(self.control.heard());
+            return Err(JoinError::Silent(silent.as_secs_f64()));
+        }
+        Ok(news)
+    }
+
+    /// When [`Joining::turn`] must be called even if nothing happens.
+    pub fn deadline(&self) -> Instant {
+        let beat = self.control.next_beat(self.lease.beat());
+        match &self.phase {
+            Phase::Preamble | Phase::Hello => self.lease.end(self.control.heard()),
+            Phase::Linking { since, invited, .. } => {
+                let next = *since + if *invited { TRIED } else { ALONE };
+                beat.min(next)
+            }
+            _ => beat,
+        }
+    }
+
+    fn hear(
+        &mut self,
+        poller: &Poller,
+        news: &mut Vec<News>,
+        now: Instant,
+    ) -> Result<bool, JoinError> {
+        if matches!(self.phase, Phase::Preamble) {
+            return self.hear_preamble();
+        }
+        let Some(frame) = self.control.next_frame()? else { return Ok(false) };
+        let said = match frame.kind {
+            Kind::Heartbeat => return Ok(true),
+            Kind::Control => control::decode(frame.payload)?,
+            _ => return Err(JoinError::Protocol("data before the job")),
+        };
+        match (said, &mut self.phase) {
+            (AgentSays::Hello(hello), Phase::Hello) => {
+                self.greet(&hello, now);
+                news.push(News::Hello(hello));
+            }
+            (AgentSays::Listening(Ok(address)), Phase::Linking { .. }) => {
+                // What it says of itself is believed no further than ssh has been there.
+                let address = match self.login {
+                    Some((_, there)) => SocketAddr::new(there, address.port()),
+                    None => address,
+                };
+                if let Err(error) = self.dial(address, poller, now)
+                    && let Phase::Linking { why, .. } = &mut self.phase
+                {
+                    why.push(error);
+                }
+            }
+            (AgentSays::Listening(Err(error)), Phase::Linking { why, .. }) => why.push(error),
+            (AgentSays::Listening(_), _) => {}
+            (AgentSays::Strangers(count), _) => news.push(News::Strangers(count)),
+            (AgentSays::Ready(seen), Phase::Preparing) => {
+                self.phase = Phase::Ready;
+                news.push(News::Ready(self.compare(seen)?));
+            }
+            (AgentSays::Fit, _) if !self.fit => {
+                self.fit = true;
+                if let Phase::Unsure(way, why) = &mut self.phase {
+                    news.push(News::Linked(*way, why.take()));
+                    self.phase = Phase::Linked;
+                }
+            }
+            (AgentSays::Unfit { status, text }, _) if !self.fit => {
+                return Err(JoinError::Unfit { status, text });
+            }
+            _ => return Err(JoinError::Protocol("a message out of its time")),
+        }
+        Ok(true)
+    }
+
+    fn hear_preamble(&mut self) -> Result<bool, JoinError> {
+        match preamble::decode(self.control.unread()) {
+            Preamble::Incomplete => Ok(false),
+            Preamble::Other => Err(JoinError::NoAgent),
+            Preamble::Version(theirs, _) if theirs != self.rules.version => {
+                Err(JoinError::Version { theirs, ours: self.rules.version.clone() })
+            }
+            Preamble::Version(_, length) => {
+                self.control.skip(length);
+                self.phase = Phase::Hello;
+                Ok(true)
+            }
+        }
+    }
+
+    fn greet(&mut self, hello: &Hello, now: Instant) {
+        self.login = hello.login;
+        self.lease = Lease::new(self.rules.lease, now);
+        let listen = if self.rules.allowed == Allowed::Control { Listen::No } else { Listen::Yes };
+        let open = Open {
+            job: self.rules.job.clone(),
+            agent: self.number,
+            secret: *self.secret.expose(),
+            lease: self.rules.lease,
+            listen,
+            packing: self.rules.packing,
+            errand: self.rules.errand.clone(),
+        };
+        self.control.say_secret(&RootSays::Open(Box::new(open)));
+        self.phase = Phase::Linking { since: now, why: Vec::new(), invited: false };
+    }
+
+    fn guest(&self, dialer: Side) -> Guest {
+        Guest {
+            terms: Terms {
+                version: self.rules.version.clone(),
+                job: self.rules.job.clone(),
+                agent: self.number,
+                attempt: 1,
+                dialer,
+            },
+            secret: Secret::take(&mut self.secret.expose().clone()),
+        }
+    }
+
+    fn dial(&mut self, address: SocketAddr, poller: &Poller, now: Instant) -> Result<(), String> {
+        let call = Call {
+            address,
+            hello: hello::Hello::Bare,
+            patience: TRIED,
+            user_timeout: self.rules.lease,
+        };
+        let dial = Dial::start(&call, &self.guest(Side::Root), now);
+        let dial = dial.map_err(|error| error.to_string())?;
+        let _ = poller.add(&dial, Token::Link(self.number, Part::Door));
+        self.dial = Some(dial);
+        Ok(())
+    }
+
+    /// Looks for a way for data.
+    fn link(
+        &mut self,
+        poller: &Poller,
+        doors: &mut Doors,
+        news: &mut Vec<News>,
+        now: Instant,
+    ) -> Result<(), JoinError> {
+        let Phase::Linking { since, why, invited } = &mut self.phase else { return Ok(()) };
+        let (since, invited_before) = (*since, *invited);
+        if self.rules.allowed == Allowed::Control {
+            return self.linked(Way::Control, None, None, poller, news, now);
+        }
+        match self.dial.as_mut().map(|dial| dial.turn(now)) {
+            Some(Ok(Some(admitted))) => {
+                self.dial = None;
+                return self.linked(Way::Direct, Some(admitted), None, poller, news, now);
+            }
+            Some(Err(error)) => {
+                why.push(error.to_string());
+                self.dial = None;
+            }
+            Some(Ok(None)) | None => {}
+        }
+        if let Some(admitted) = doors.take(self.number) {
+            return self.linked(Way::Reverse, Some(admitted), None, poller, news, now);
+        }
+        if !invited_before && now >= since + ALONE {
+            *invited = true;
+            let known = self.login.map(|(root, _)| root);
+            let guest = self.guest(Side::Agent);
+            let asked = doors.expect(guest, known, self.rules.lease, poller);
+            match asked {
+                Ok(at) => {
+                    let _ = self.control.say(&RootSays::Dial(at));
+                }
+                Err(error) => {
+                    if let Phase::Linking { why, .. } = &mut self.phase {
+                        why.push(error);
+                    }
+                }
+            }
+        }
+        let Phase::Linking { why, .. } = &mut self.phase else { return Ok(()) };
+        // Without an address there is nothing to wait for.
+        let hopeless = self.login.is_none() && doors.listen.is_none();
+        if now >= since + TRIED || hopeless {
+            if why.is_empty() {
+                why.push(format!("none came about within {} s", TRIED.as_secs()));
+            }
+            let why = why.join("; ");
+            if self.rules.allowed == Allowed::Connection {
+                return Err(JoinError::NoConnection(why));
+            }
+            return self.linked(Way::Control, None, Some(why), poller, news, now);
+        }
+        Ok(())
+    }
+
+    fn linked(
+        &mut self,
+        way: Way,
+        admitted: Option<Admitted>,
+        why: Option<String>,
+        poller: &Poller,
+        news: &mut Vec<News>,
+        now: Instant,
+    ) -> Result<(), JoinError> {
+        if let Some(Admitted { stream, sealer, opener, .. }) = admitted {
+            let buffers = self.rules.buffers.clone();
+            let seal = Some((sealer, opener));
+            let mut data =
+                Channel::new(Ends::Socket(stream), seal, FROM_AGENT, Vec::new(), buffers, now);
+            data.watch(poller, self.number)
+                .map_err(|source| JoinError::System("watch the link", source))?;
+            if self.rules.packing == Packing::Compressed {
+                pack(&mut data)?;
+            }
+            self.data = Some(data);
+        }
+        self.dial = None;
+        let _ = self.control.say(&RootSays::Linked(way));
+        if self.fit {
+            self.phase = Phase::Linked;
+            news.push(News::Linked(way, why));
+        } else {
+            self.phase = Phase::Unsure(way, why);
+        }
+        Ok(())
+    }
+
+    /// Says what to run there.
+    ///
+    /// # Errors
+    /// When it is too long to be said.
+    pub fn begin(&mut self, begin: Begin) -> Result<(), JoinError> {
+        self.ranks.clone_from(&begin.assignment.ranks);
+        let message = RootSays::Begin(Box::new(begin));
+        if !self.control.say(&message) {
+            return Err(JoinError::Protocol("command, environment and inputs are too long"));
+        }
+        if let RootSays::Begin(begin) = message {
+            self.view = begin.view;
+        }
+        self.phase = Phase::Preparing;
+        Ok(())
+    }
+
+    fn compare(&mut self, seen: Option<super::sight::Seen>) -> Result<Option<Blind>, JoinError> {
+        Ok(match (self.view.take(), seen, self.rules.input.clone()) {
+            (Some(view), Some(seen), Some(input)) => match view.compare(&input, seen)? {
+                Ok(()) => {
+                    self.sees_input = true;
+                    None
+                }
+                Err(blind) => Some(blind),
+            },
+            _ => None,
+        })
+    }
+
+    /// What the carrier of its control channel has said lately.
+    pub fn words(&self) -> String {
+        let Some(words) = &self.words else { return String::new() };
+        let mut bytes = [0; 4096];
+        let count = rustix::io::read(words, &mut bytes).unwrap_or(0);
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    }
+
+    /// Ends the host's part before it began.
+    pub fn dismiss(&mut self, now: Instant) {
+        let _ = self.control.say(&RootSays::Leave);
+        let _ = self.control.flush(now);
+    }
+
+    /// Makes the link of it that a root works with.
+    pub fn into_link(self, supply: Supply, now: Instant) -> Remote {
+        let bond = Bond {
+            number: self.number,
+            name: self.name,
+            ranks: self.ranks,
+            control: self.control,
+            data: self.data,
+            words: self.words,
+            sees_input: self.sees_input,
+            lease: self.rules.lease,
+        };
+        Remote::new(bond, supply, now)
+    }
+}

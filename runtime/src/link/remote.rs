@@ -1,0 +1,550 @@
+//! The root's end of the link to an agent on another host.
+//!
+//! Orders become frames; a range of the input that the agent does not see itself is read here,
+//! piece by piece as the link takes it. What the agent tells is believed only as far as the
+//! protocol allows it at that point, so that a host that has gone wrong can spoil nothing but its
+//! own ranks. Orders that must not wait behind data (signals, pauses, the end) go over the control
+//! channel, which is also the one whose end is the agent's.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::channel::{Channel, ChannelError};
+use super::control::{self, AgentSays, ControlError, RootSays};
+use super::frame::{Kind, LARGEST_DATA};
+use super::lease::Lease;
+use super::{Link, Moved, Windows};
+use crate::buffers::Buffers;
+use crate::failure::Message;
+use crate::input::files::FileInput;
+use crate::message::{Ended, FromAgent, ToAgent};
+use crate::poller::{Part, Poller, Ready, Token};
+use crate::records::Records;
+
+/// What may be on its way to a rank that reads the bytes itself, and to one that is sent them.
+const BY_REFERENCE: Windows = Windows { dealt: 8 << 20, allowance: 1 << 20 };
+const BY_VALUE: Windows = Windows { dealt: 1 << 20, allowance: 1 << 20 };
+/// Frames heard before another link's turn.
+const FRAMES: usize = 256;
+/// For the carrier of a channel that has ended to say why.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// Kept of what the carrier says, in bytes.
+const WORDS: usize = 4 << 10;
+
+/// What is still to be sent over the data channel, in order.
+enum Pending {
+    /// A range of the input, by value.
+    Range { rank: u32, range: Range<u64> },
+    /// An order that follows it.
+    Order(ToAgent<'static>),
+    /// Bytes for a copy that follow it.
+    Bytes { rank: u32, bytes: Vec<u8> },
+}
+
+/// What is known here of one of the agent's ranks.
+#[derive(Clone, Copy, Default)]
+struct RankSeen {
+    running: bool,
+    given: u64,
+    consumed: u64,
+    read: u64,
+    printed: u64,
+    complained: u64,
+    /// Output that it may still send, and its credit not yet passed on.
+    output: Credit,
+    diagnostics: Credit,
+}
+
+/// How much more may come.
+#[derive(Clone, Copy, Default)]
+struct Credit {
+    left: i64,
+    owed: usize,
+    /// All that there is.
+    window: usize,
+}
+
+impl Credit {
+    /// Adds credit; returns how much of it is worth a message now.
+    fn grant(&mut self, bytes: usize) -> Option<usize> {
+        self.owed += bytes;
+        self.window = self.window.max(self.owed);
+        if self.owed < self.window.div_ceil(4) {
+            return None;
+        }
+        let owed = std::mem::take(&mut self.owed);
+        self.left = self.left.saturating_add(i64::try_from(owed).unwrap_or(i64::MAX));
+        Some(owed)
+    }
+
+    /// Takes `bytes` of it; a copy's pipe may have been read once more than was left.
+    fn take(&mut self, bytes: usize) -> bool {
+        self.left -= i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.left > -(crate::buffers::BUFFER as i64)
+    }
+}
+
+/// Why a host is lost.
+#[derive(Debug, thiserror::Error)]
+enum Loss {
+    #[error("{0}")]
+    Channel(#[from] ChannelError),
+    #[error("nothing was heard from it for {0:.1} s")]
+    Silent(f64),
+    #[error("its agent sent {0}")]
+    Control(#[from] ControlError),
+    #[error("its agent broke the protocol: {what} of rank {rank}")]
+    State { what: &'static str, rank: u32 },
+    #[error("its agent broke the protocol: {0}")]
+    Phase(&'static str),
+}
+
+/// How a link came about.
+pub struct Bond {
+    /// The link's number.
+    pub number: u32,
+    /// What the host is called.
+    pub name: String,
+    /// Its ranks, in ascending order.
+    pub ranks: Vec<u32>,
+    /// The channel for control.
+    pub control: Channel,
+    /// The connection for data, where it is another.
+    pub data: Option<Channel>,
+    /// What the carrier of the control channel says besides.
+    pub words: Option<OwnedFd>,
+    /// Whether the agent sees the input itself.
+    pub sees_input: bool,
+    /// After how long a silence it is lost.
+    pub lease: Duration,
+}
+
+/// What the root reads for its agents.
+#[derive(Clone)]
+pub struct Supply {
+    /// The input, where it is of known length.
+    pub input: Option<Rc<FileInput>>,
+    /// What a record is.
+    pub records: Records,
+    /// Where received bytes are kept.
+    pub buffers: Buffers,
+    /// Bytes that may wait to be sent on one link.
+    pub room: usize,
+}
+
+/// The link itself.
+pub struct Remote {
+    bond: Bond,
+    supply: Supply,
+    lease: Lease,
+    seen: Vec<RankSeen>,
+    pending: VecDeque<Pending>,
+    told: VecDeque<FromAgent>,
+    words: Vec<u8>,
+    frames: u64,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Working,
+    /// The agent was told to leave.
+    Leaving,
+    /// It has left, or was lost.
+    Over,
+}
+
+impl Remote {
+    /// Makes a link of what was set up.
+    pub fn new(bond: Bond, supply: Supply, now: Instant) -> Self {
+        let seen = vec![RankSeen::default(); bond.ranks.len()];
+        let lease = Lease::new(bond.lease, now);
+        Remote {
+            bond,
+            supply,
+            lease,
+            seen,
+            pending: VecDeque::new(),
+            told: VecDeque::new(),
+            words: Vec::new(),
+            frames: 0,
+            phase: Phase::Working,
+        }
+    }
+
+    fn slot(&self, rank: u32) -> Option<usize> {
+        self.bond.ranks.binary_search(&rank).ok()
+    }
+
+    fn data(&mut self) -> &mut Channel {
+        self.bond.data.as_mut().unwrap_or(&mut self.bond.control)
+    }
+
+    /// Takes note of an order; `None` when it is not to be sent now.
+    fn note<'a>(&mut self, order: ToAgent<'a>) -> Option<ToAgent<'a>> {
+        let slot = order.rank().and_then(|rank| self.slot(rank));
+        let Some(seen) = slot.and_then(|slot| self.seen.get_mut(slot)) else { return Some(order) };
+        match order {
+            ToAgent::Start { .. } => {
+                let (output, diagnostics) = (seen.output, seen.diagnostics);
+                *seen = RankSeen { running: true, output, diagnostics, ..RankSeen::default() };
+            }
+            ToAgent::Feed { bytes, .. } => seen.given += bytes.len() as u64,
+            ToAgent::Deal { ref range, .. } => seen.given += range.end - range.start,
+            ToAgent::OutputCredit { rank, bytes } => {
+                let bytes = seen.output.grant(bytes)?;
+                return Some(ToAgent::OutputCredit { rank, bytes });
+            }
+            ToAgent::DiagnosticCredit { rank, bytes } => {
+                let bytes = seen.diagnostics.grant(bytes)?;
+                return Some(ToAgent::DiagnosticCredit { rank, bytes });
+            }
+            _ => {}
+        }
+        Some(order)
+    }
+
+    fn send(&mut self, order: ToAgent<'_>) {
+        if !self.pending.is_empty() {
+            match order {
+                ToAgent::Feed { rank, bytes } => {
+                    self.pending.push_back(Pending::Bytes { rank, bytes: bytes.to_vec() });
+                    return;
+                }
+                ToAgent::OutputCredit { .. } | ToAgent::DiagnosticCredit { .. } => {}
+                other => {
+                    if let Some(order) = other.into_owned() {
+                        self.pending.push_back(Pending::Order(order));
+                    }
+                    return;
+                }
+            }
+        }
+        match order {
+            ToAgent::Feed { rank, bytes } => {
+                self.data().send(Kind::Feed, rank, bytes);
+            }
+            ToAgent::Deal { rank, range } if !self.bond.sees_input => {
+                self.pending.push_back(Pending::Range { rank, range });
+            }
+            other => self.say(other),
+        }
+    }
+
+    fn say(&mut self, order: ToAgent<'_>) {
+        // An order is some dozen bytes long.
+        let _ = self.data().say(&RootSays::Order(order));
+    }
+
+    /// Moves what is pending to the channel as far as there is room.
+    fn fill(&mut self) {
+        while self.data_queued() < self.supply.room {
+            match self.pending.pop_front() {
+                None => return,
+                Some(Pending::Order(order)) => self.say(order),
+                Some(Pending::Bytes { rank, bytes }) => {
+                    self.data().send(Kind::Feed, rank, &bytes);
+                }
+                Some(Pending::Range { rank, range }) => {
+                    let rest = self.send_range(rank, range);
+                    if !rest.is_empty() {
+                        self.pending.push_front(Pending::Range { rank, range: rest });
+                    }
+                }
+            }
+        }
+    }
+
+    fn data_queued(&self) -> usize {
+        self.bond.data.as_ref().unwrap_or(&self.bond.control).queued()
+    }
+
+    /// Sends the first part of a range of the input; returns what is left of it.
+    fn send_range(&mut self, rank: u32, range: Range<u64>) -> Range<u64> {
+        let Some(input) = self.supply.input.clone() else { return range.end..range.end };
+        let records = self.supply.records;
+        let want = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let want = want.min(LARGEST_DATA);
+        let sent = self
+            .data()
+            .send_filled(Kind::Feed, rank, |out| input.append(out, range.start, want, records));
+        match sent {
+            Ok(sent) if sent > 0 => range.start + sent as u64..range.end,
+            Ok(_) => range.end..range.end,
+            Err(error) => {
+                let message = error.to_string();
+                self.told.push_back(FromAgent::InputFailed { rank, message });
+                range.end..range.end
+            }
+        }
+    }
+
+    fn lose(&mut self, loss: &Loss) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        let left = self.phase == Phase::Leaving;
+        self.phase = Phase::Over;
+        self.pending.clear();
+        // What it told before counts; what was on its way never came.
+        if !left {
+            self.wait_for_words();
+            self.read_words();
+            let mut message = Message::new(format!("host `{}` is lost: {loss}", self.bond.name));
+            let words = String::from_utf8_lossy(&self.words);
+            message.notes = words.lines().rev().take(4).map(str::to_owned).collect();
+            message.notes.reverse();
+            self.told.push_back(FromAgent::Lost { message });
+        }
+    }
+
+    /// An agent that ends says why, on another pipe than the one whose end is seen first.
+    fn wait_for_words(&self) {
+        use rustix::event::{PollFd, PollFlags};
+        let Some(words) = self.bond.words.as_ref().filter(|_| self.bond.control.has_ended()) else {
+            return;
+        };
+        let mut fds = [PollFd::new(words, PollFlags::IN)];
+        let _ = rustix::event::poll(&mut fds, Some(&crate::sys::timespec(LAST_WORDS)));
+    }
+
+    fn read_words(&mut self) {
+        let Some(words) = &self.bond.words else { return };
+        let mut bytes = [0; 1024];
+        while let Ok(count @ 1..) = rustix::io::read(words, &mut bytes) {
+            self.words.extend_from_slice(&bytes[..count]);
+            let more = self.words.len().saturating_sub(WORDS);
+            self.words.drain(..more);
+        }
+    }
+
+    fn exchange(&mut self, now: Instant) -> Result<Moved, Loss> {
+        let mut moved = Moved::default();
+        self.fill();
+        let every = self.lease.beat();
+        for is_data in [false, true] {
+            moved.any |= self.receive(is_data, now, &mut moved.more)?;
+            if let Some(channel) = self.channel(is_data) {
+                channel.beat(every, now);
+                moved.any |= channel.flush(now)?;
+            }
+        }
+        let heard = self.heard();
+        if self.lease.has_run_out(heard, now) {
+            return Err(Loss::Silent(now.saturating_duration_since(heard).as_secs_f64()));
+        }
+        Ok(moved)
+    }
+
+    fn heard(&self) -> Instant {
+        let control = self.bond.control.heard();
+        self.bond.data.as_ref().map_or(control, |data| control.max(data.heard()))
+    }
+
+    /// Takes what one channel has brought.
+    fn receive(&mut self, is_data: bool, now: Instant, more: &mut bool) -> Result<bool, Loss> {
+        let Some(channel) = self.channel(is_data) else { return Ok(false) };
+        let mut any = channel.receive(now)?;
+        for _ in 0..FRAMES {
+            if !self.hear(is_data)? {
+                return Ok(any);
+            }
+            any = true;
+        }
+        *more = true;
+        Ok(any)
+    }
+
+    fn channel(&mut self, is_data: bool) -> Option<&mut Channel> {
+        if is_data { self.bond.data.as_mut() } else { Some(&mut self.bond.control) }
+    }
+
+    /// Hears the next frame of a channel, if there is a whole one.
+    fn hear(&mut self, is_data: bool) -> Result<bool, Loss> {
+        let buffers = self.supply.buffers.clone();
+        let Some(channel) = self.channel(is_data) else { return Ok(false) };
+        let Some(frame) = channel.next_frame()? else { return Ok(false) };
+        let rank = frame.rank;
+        let said = match frame.kind {
+            Kind::Heartbeat => return Ok(true),
+            Kind::Feed => return Err(Loss::Phase("it feeds the root")),
+            Kind::Control => control::decode(frame.payload)?,
+            Kind::Output | Kind::Diagnostic => {
+                let mut bytes = buffers.take();
+                bytes.extend_from_slice(frame.payload);
+                AgentSays::Told(match frame.kind {
+                    Kind::Output => FromAgent::Output { rank, bytes },
+                    _ => FromAgent::Diagnostic { rank, bytes },
+                })
+            }
+        };
+        match said {
+            AgentSays::Told(told) => {
+                self.frames += 1;
+                let told = self.check(told)?;
+                self.told.push_back(told);
+            }
+            AgentSays::Left { frames } if self.phase == Phase::Leaving => {
+                if frames != self.frames {
+                    return Err(Loss::Phase("not all that it sent has come"));
+                }
+                self.phase = Phase::Over;
+            }
+            _ => return Err(Loss::Phase("a message out of its time")),
+        }
+        Ok(true)
+    }
+
+    /// Lets pass what a rank's state allows.
+    fn check(&mut self, told: FromAgent) -> Result<FromAgent, Loss> {
+        let Some(rank) = told.rank() else { return Err(Loss::Phase("a message of no rank")) };
+        let state = |what| Loss::State { what, rank };
+        let slot = self.slot(rank).ok_or(state("a message"))?;
+        let seen = &mut self.seen[slot];
+        if !seen.running {
+            return Err(state("a message without a copy"));
+        }
+        match &told {
+            FromAgent::StartFailed { .. } => seen.running = false,
+            FromAgent::Consumed { bytes, .. } => {
+                seen.consumed = seen.consumed.saturating_add(*bytes);
+                if seen.consumed > seen.given {
+                    return Err(state("more consumed than it was given"));
+                }
+            }
+            FromAgent::Read { bytes, .. } => {
+                if *bytes > seen.given || *bytes < seen.read {
+                    return Err(state("more read than it was given"));
+                }
+                seen.read = *bytes;
+            }
+            FromAgent::Output { bytes, .. } => {
+                seen.printed += bytes.len() as u64;
+                if !seen.output.take(bytes.len()) {
+                    return Err(state("more output than its credit"));
+                }
+            }
+            FromAgent::Diagnostic { bytes, .. } => {
+                seen.complained += bytes.len() as u64;
+                if !seen.diagnostics.take(bytes.len()) {
+                    return Err(state("more diagnostics than its credit"));
+                }
+            }
+            FromAgent::Ended { end, .. } => {
+                seen.running = false;
+                let Ended { given, unread, printed, complained, .. } = *end;
+                // A copy that was stopped, or left early, may have had less than was sent to it.
+                if given > seen.given || unread > given {
+                    return Err(state("a count of its input"));
+                }
+                if (printed, complained) != (seen.printed, seen.complained) {
+                    return Err(state("a count of its output"));
+                }
+            }
+            _ => {}
+        }
+        Ok(told)
+    }
+}
+
+impl Link for Remote {
+    fn order(&mut self, order: ToAgent<'_>, _poller: &Poller, _now: Instant) {
+        if self.phase != Phase::Working {
+            return;
+        }
+        match order {
+            ToAgent::Signal { .. } | ToAgent::Abandon => {
+                let _ = self.bond.control.say(&RootSays::Order(order));
+            }
+            ToAgent::Pause => {
+                let _ = self.bond.control.say(&RootSays::Pause);
+            }
+            ToAgent::Resume => {
+                let _ = self.bond.control.say(&RootSays::Resume);
+            }
+            ToAgent::Leave => {
+                self.phase = Phase::Leaving;
+                self.pending.clear();
+                let _ = self.bond.control.say(&RootSays::Leave);
+            }
+            order => {
+                if let Some(order) = self.note(order) {
+                    self.send(order);
+                }
+            }
+        }
+    }
+
+    fn told(&mut self) -> Option<FromAgent> {
+        self.told.pop_front()
+    }
+
+    fn ready(&mut self, event: Ready, _now: Instant) {
+        match event.token {
+            Token::Link(_, Part::ControlIn | Part::ControlOut) => self.bond.control.woken(),
+            Token::Link(_, Part::Data) => {
+                if let Some(data) = &mut self.bond.data {
+                    data.woken();
+                }
+            }
+            Token::Link(_, Part::Words) => self.read_words(),
+            _ => {}
+        }
+    }
+
+    fn pump(&mut self, _poller: &Poller, now: Instant) -> Moved {
+        if self.phase == Phase::Over {
+            return Moved::default();
+        }
+        match self.exchange(now) {
+            Ok(moved) => moved,
+            Err(loss) => {
+                self.lose(&loss);
+                Moved { any: true, ..Moved::default() }
+            }
+        }
+    }
+
+    fn stir(&mut self, _now: Instant) {
+        self.bond.control.woken();
+        if let Some(data) = &mut self.bond.data {
+            data.woken();
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        if self.phase == Phase::Over {
+            return None;
+        }
+        let every = self.lease.beat();
+        let control = self.bond.control.next_beat(every);
+        Some(self.bond.data.as_ref().map_or(control, |data| control.min(data.next_beat(every))))
+    }
+
+    fn windows(&self) -> Windows {
+        if self.bond.sees_input { BY_REFERENCE } else { BY_VALUE }
+    }
+
+    fn has_room(&self) -> bool {
+        self.phase == Phase::Working && self.data_queued() < self.supply.room
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.phase == Phase::Over
+            || self.pending.is_empty() && self.bond.control.queued() + self.data_queued() == 0
+    }
+
+    fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    fn forgive(&mut self, now: Instant) {
+        self.bond.control.forgive(now);
+        if let Some(data) = &mut self.bond.data {
+            data.forgive(now);
+        }
+    }
+}

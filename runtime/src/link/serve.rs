@@ -1,0 +1,626 @@
+//! The agent's end: a host's ranks, run for a root that is elsewhere.
+//!
+//! The agent's life is its link's life. When the root says nothing for the time of the lease, or
+//! a channel ends, the agent ends, and its guardian ends whatever it has started. The guardian is
+//! told now and then for how long the agent may be believed, so an agent that hangs is ended too.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use super::channel::{Channel, ChannelError, Ends};
+use super::control::{self, AgentSays, Begin, ControlError, FROM_AGENT, FROM_ROOT, Hello, Listen};
+use super::control::{Errand, Open, Packing, RootSays, Way};
+use super::dial::{Call, Dial};
+use super::door::Door;
+use super::frame::Kind;
+use super::hello::{self, Admitted, Guest};
+use super::lease::{self, Lease};
+use super::packing::{Packer, Unpacker};
+use super::place::Place;
+use super::preamble;
+use super::seal::{Side, Terms};
+use super::secret::Secret;
+use super::{Link, Moved};
+use crate::agent::Agent;
+use crate::agent::assignment::Reading;
+use crate::agent::family;
+use crate::buffers::Buffers;
+use crate::job::Command;
+use crate::message::{FromAgent, ToAgent};
+use crate::pace::Pace;
+use crate::poller::{Part, Poller, Ready, Token};
+
+/// After this long without an event everything is tried once more.
+const STIR: Duration = Duration::from_secs(1);
+/// How often to look at what copies have read, where that decides the deal.
+const TICK: Duration = Duration::from_millis(1);
+/// How often doors are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// Frames heard before copies' turn.
+const FRAMES: usize = 256;
+/// Before a root has said what the lease is.
+const FIRST_LEASE: Duration = Duration::from_secs(150);
+/// For the root's end of the connection to be closed after all was said.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// The descriptors that tie an agent to others.
+pub struct Wiring {
+    /// What the root says, and what it is told.
+    pub control: Ends,
+    /// Its end means that the guardian is gone.
+    pub lifeline: OwnedFd,
+    /// The guardian hears here for how long this agent may be believed.
+    pub pulse: OwnedFd,
+}
+
+/// Why the job cannot run here.
+#[derive(Debug)]
+pub struct Unfit {
+    /// What the root is to end with.
+    pub status: u8,
+    /// Why.
+    pub text: String,
+}
+
+/// Finds the command as this host has it.
+pub type Prepare<'a> = &'a mut dyn FnMut(&Errand) -> Result<Command, Unfit>;
+
+/// Why an agent ended before the job did.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The root is out of reach.
+    #[error("the root is lost: {0}")]
+    Channel(#[from] ChannelError),
+    /// The root was silent for the time of the lease.
+    #[error("nothing was heard from the root for {0:.1} s")]
+    Silent(f64),
+    /// What the root says cannot be read.
+    #[error("the root sent {0}")]
+    Control(#[from] ControlError),
+    /// What the root says has no place here.
+    #[error("the root broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// The guardian is gone.
+    #[error("the guardian is gone")]
+    Orphaned,
+    /// A system call failed.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, Errno),
+}
+
+struct Server<'a> {
+    poller: Poller,
+    buffers: Buffers,
+    control: Channel,
+    data: Option<Channel>,
+    pulse: OwnedFd,
+    prepare: Prepare<'a>,
+    hello: Hello,
+    version: &'a str,
+    open: Option<Open>,
+    door: Option<Door>,
+    dial: Option<Dial>,
+    direct: Option<Channel>,
+    reverse: Option<Channel>,
+    linked: bool,
+    lease: Lease,
+    paused: bool,
+    pulsed: Instant,
+    command: Option<Command>,
+    agent: Option<Agent>,
+    reading: Reading,
+    consumed: Vec<(u32, u64)>,
+    frames: u64,
+    leaving: bool,
+}
+
+/// Serves one job and returns when it is over.
+///
+/// # Errors
+/// See [`ServeError`]; whatever still runs is then to be ended by the guardian.
+pub fn serve(
+    wiring: Wiring,
+    hello: Hello,
+    version: &str,
+    prepare: Prepare<'_>,
+) -> Result<(), ServeError> {
+    let system = |step| move |source| ServeError::System(step, source);
+    let poller = Poller::new().map_err(system("wait for events"))?;
+    let now = Instant::now();
+    let buffers = Buffers::default();
+    let mut control =
+        Channel::new(wiring.control, None, FROM_ROOT, Vec::new(), buffers.clone(), now);
+    control.watch(&poller, 0).map_err(system("watch the control channel"))?;
+    poller.add(&wiring.lifeline, Token::Lifeline).map_err(system("watch the guardian"))?;
+    control.send_raw(&preamble::encode(version));
+    if !control.say(&AgentSays::Hello(Box::new(hello.clone()))) {
+        return Err(ServeError::Protocol("this host's greeting is too long"));
+    }
+    let server = Server {
+        poller,
+        buffers,
+        control,
+        data: None,
+        pulse: wiring.pulse,
+        prepare,
+        hello,
+        version,
+        open: None,
+        door: None,
+        dial: None,
+        direct: None,
+        reverse: None,
+        linked: false,
+        lease: Lease::new(FIRST_LEASE, now),
+        paused: false,
+        pulsed: now,
+        command: None,
+        agent: None,
+        reading: Reading::Untold,
+        consumed: Vec::new(),
+        frames: 0,
+        leaving: false,
+    };
+    server.run()
+}
+
+impl Server<'_> {
+    fn run(mut self) -> Result<(), ServeError> {
+        let mut events = Vec::new();
+        let mut pace = Pace::new();
+        let mut moved = Moved { any: true, ..Moved::default() };
+        let mut last_event = Instant::now();
+        loop {
+            let timeout = self.timeout(moved);
+            let failed = |source| ServeError::System("wait for events", source);
+            self.poller.wait(timeout, &mut events).map_err(failed)?;
+            let now = Instant::now();
+            if !events.is_empty() {
+                last_event = now;
+            } else if now >= last_event + STIR {
+                last_event = now;
+                self.stir(now);
+            }
+            for event in events.drain(..) {
+                self.ready(event, now)?;
+            }
+            moved = self.turn(now)?;
+            if self.leaving && self.has_left(now) {
+                return self.part();
+            }
+            if moved.any
+                && !moved.more
+                && let Some(pause) = pace.pause(moved.fullest)
+            {
+                self.poller.pace(pause).map_err(failed)?;
+            }
+        }
+    }
+
+    fn timeout(&self, moved: Moved) -> Option<Duration> {
+        if moved.any || moved.more {
+            return Some(Duration::ZERO);
+        }
+        let now = Instant::now();
+        let until = |at: Instant| at.saturating_duration_since(now);
+        let agent = self.agent.as_ref().and_then(Link::deadline).map(until);
+        let every = self.lease.beat();
+        let beat = until(self.control.next_beat(every));
+        let data = self.data.as_ref().map(|data| until(data.next_beat(every)));
+        let reads = self.reading == Reading::Told
+            && self.agent.as_ref().is_some_and(|agent| agent.running() > 0);
+        let doors = self.door.is_some() || self.dial.is_some();
+        [
+            agent,
+            Some(beat),
+            data,
+            reads.then_some(TICK),
+            doors.then_some(LOOK),
+            Some(until(self.lease.end(self.heard()))),
+            Some(STIR),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn heard(&self) -> Instant {
+        let control = self.control.heard();
+        self.data.as_ref().map_or(control, |data| control.max(data.heard()))
+    }
+
+    fn stir(&mut self, now: Instant) {
+        self.control.woken();
+        if let Some(data) = &mut self.data {
+            data.woken();
+        }
+        if let Some(agent) = &mut self.agent {
+            agent.stir(now);
+        }
+    }
+
+    fn ready(&mut self, event: Ready, now: Instant) -> Result<(), ServeError> {
+        match event.token {
+            Token::Lifeline => {
+                self.end_copies(now);
+                return Err(ServeError::Orphaned);
+            }
+            Token::Link(_, Part::ControlIn | Part::ControlOut) => self.control.woken(),
+            Token::Link(_, Part::Data) => {
+                let channels = [&mut self.data, &mut self.direct, &mut self.reverse];
+                channels.into_iter().flatten().for_each(Channel::woken);
+            }
+            _ => {
+                if let Some(agent) = &mut self.agent {
+                    agent.ready(event, now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the guardian would do, when there is none any more.
+    fn end_copies(&mut self, now: Instant) {
+        if let Some(agent) = &mut self.agent {
+            agent.order(ToAgent::Signal { rank: None, signal: Signal::KILL }, &self.poller, now);
+        }
+    }
+
+    fn turn(&mut self, now: Instant) -> Result<Moved, ServeError> {
+        let mut moved = Moved::default();
+        for is_data in [false, true] {
+            self.receive(is_data, now, &mut moved)?;
+        }
+        self.open_doors(now)?;
+        if let Some(agent) = &mut self.agent {
+            let pumped = agent.pump(&self.poller, now);
+            moved.any |= pumped.any;
+            moved.more |= pumped.more;
+            moved.fullest = moved.fullest.max(pumped.fullest);
+        }
+        self.tell(now);
+        let every = self.lease.beat();
+        for channel in [Some(&mut self.control), self.data.as_mut()].into_iter().flatten() {
+            channel.beat(every, now);
+            moved.any |= channel.flush(now)?;
+        }
+        self.pulse(now);
+        if self.lease.has_run_out(self.heard(), now) {
+            let silent = now.saturating_duration_since(self.heard());
+            return Err(ServeError::Silent(silent.as_secs_f64()));
+        }
+        Ok(moved)
+    }
+
+    /// Tells the guardian that the root lives, and for how long that may be believed.
+    fn pulse(&mut self, now: Instant) {
+        let heard = self.heard();
+        if heard >= self.pulsed + self.lease.beat() / 2 || self.pulsed > now {
+            self.pulsed = heard;
+            crate::guardian::pulse(&self.pulse, self.lease.patience());
+        }
+    }
+
+    fn set_lease(&mut self, length: Duration, now: Instant) {
+        self.lease = Lease::new(length, now);
+        self.control.forgive(now);
+        self.pulsed = now;
+        crate::guardian::pulse(&self.pulse, self.lease.patience());
+    }
+
+    fn channel(&mut self, is_data: bool) -> Option<&mut Channel> {
+        if is_data { self.data.as_mut() } else { Some(&mut self.control) }
+    }
+
+    fn receive(
+        &mut self,
+        is_data: bool,
+        now: Instant,
+        moved: &mut Moved,
+    ) -> Result<(), ServeError> {
+        let Some(channel) = self.channel(is_data) else { return Ok(()) };
+        moved.any |= channel.receive(now)?;
+        for _ in 0..FRAMES {
+            if !self.hear(is_data, now)? {
+                return Ok(());
+            }
+            moved.any = true;
+        }
+        moved.more = true;
+        Ok(())
+    }
+
+    fn hear(&mut self, is_data: bool, now: Instant) -> Result<bool, ServeError> {
+        let channel = if is_data { self.data.as_mut() } else { Some(&mut self.control) };
+        let Some(channel) = channel else { return Ok(false) };
+        let Some(frame) = channel.next_frame()? else { return Ok(false) };
+        match frame.kind {
+            Kind::Heartbeat => {}
+            Kind::Feed => {
+                let agent = self.agent.as_mut();
+                let agent = agent.ok_or(ServeError::Protocol("bytes before their copy"))?;
+                let order = ToAgent::Feed { rank: frame.rank, bytes: frame.payload };
+                agent.order(order, &self.poller, now);
+            }
+            Kind::Control => {
+                let said: RootSays<'_> = control::decode(frame.payload)?;
+                self.obey(said, now)?;
+            }
+            _ => return Err(ServeError::Protocol("output from the root")),
+        }
+        Ok(true)
+    }
+
+    fn obey(&mut self, said: RootSays<'static>, now: Instant) -> Result<(), ServeError> {
+        match said {
+            RootSays::Open(open) if self.open.is_none() => self.open(*open, now),
+            RootSays::Dial(address) => {
+                if let Some(open) = &self.open {
+                    let call = Call {
+                        address,
+                        hello: hello::Hello::Numbered,
+                        patience: open.lease.max(lease::USUAL),
+                        user_timeout: open.lease,
+                    };
+                    self.dial = Dial::start(&call, &self.guest(open, Side::Agent), now).ok();
+                }
+                Ok(())
+            }
+            RootSays::Linked(way) if !self.linked => self.link(way),
+            RootSays::Begin(begin) if self.linked && self.agent.is_none() => self.begin(*begin),
+            RootSays::Order(order) => {
+                let agent = self.agent.as_mut();
+                let agent = agent.ok_or(ServeError::Protocol("an order before the job"))?;
+                agent.order(order, &self.poller, now);
+                Ok(())
+            }
+            RootSays::Pause => {
+                self.paused = true;
+                self.set_lease(lease::PAUSED, now);
+                Ok(())
+            }
+            RootSays::Resume => {
+                self.paused = false;
+                let length = self.open.as_ref().map_or(FIRST_LEASE, |open| open.lease);
+                self.set_lease(length, now);
+                Ok(())
+            }
+            RootSays::Leave => {
+                self.leaving = true;
+                self.end_copies(now);
+                Ok(())
+            }
+            _ => Err(ServeError::Protocol("a message out of its time")),
+        }
+    }
+
+    fn guest(&self, open: &Open, dialer: Side) -> Guest {
+        Guest {
+            terms: Terms {
+                version: self.version.to_owned(),
+                job: open.job.clone(),
+                agent: open.agent,
+                attempt: 1,
+                dialer,
+            },
+            secret: Secret::take(&mut open.secret.clone()),
+        }
+    }
+
+    fn open(&mut self, open: Open, now: Instant) -> Result<(), ServeError> {
+        self.set_lease(open.lease, now);
+        match (self.prepare)(&open.errand) {
+            Ok(command) => self.command = Some(command),
+            Err(Unfit { status, mut text }) => {
+                text.truncate(text.floor_char_boundary(FROM_AGENT / 2));
+                self.say(&AgentSays::Unfit { status, text });
+                self.open = Some(open);
+                return Ok(());
+            }
+        }
+        self.say(&AgentSays::Fit);
+        if open.listen == Listen::Yes {
+            let opened = match self.hello.login {
+                None => Err("its login has no address".to_owned()),
+                Some((_, address)) => {
+                    let place = Place { address, ports: None, user_timeout: open.lease };
+                    Door::for_one(&place, self.guest(&open, Side::Root))
+                        .map_err(|error| error.to_string())
+                }
+            };
+            let answer = opened.as_ref().map(Door::local_addr).map_err(String::clone);
+            if let Ok(door) = opened {
+                let _ = self.poller.add(&door, Token::Link(0, Part::Door));
+                self.door = Some(door);
+            }
+            self.say(&AgentSays::Listening(answer));
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    fn say(&mut self, message: &AgentSays) {
+        // The longest are cut before they come here.
+        let _ = self.control.say(message);
+    }
+
+    /// Lets in who knocks, and goes on knocking elsewhere.
+    fn open_doors(&mut self, now: Instant) -> Result<(), ServeError> {
+        if let Some(door) = &mut self.door {
+            let came = door.turn(now).unwrap_or_default();
+            if let Some(admitted) = came.into_iter().next() {
+                self.direct = Some(self.connection(admitted, now)?);
+                self.close_door();
+            }
+        }
+        if let Some(dial) = &mut self.dial {
+            match dial.turn(now) {
+                Ok(None) => {}
+                Ok(Some(admitted)) => {
+                    self.reverse = Some(self.connection(admitted, now)?);
+                    self.dial = None;
+                }
+                // The root falls back by itself.
+                Err(_) => self.dial = None,
+            }
+        }
+        Ok(())
+    }
+
+    fn close_door(&mut self) {
+        if let Some(door) = self.door.take()
+            && door.strangers() > 0
+        {
+            self.say(&AgentSays::Strangers(door.strangers()));
+        }
+    }
+
+    fn connection(&self, admitted: Admitted, now: Instant) -> Result<Channel, ServeError> {
+        let seal = Some((admitted.sealer, admitted.opener));
+        let ends = Ends::Socket(admitted.stream);
+        let buffers = self.buffers.clone();
+        let mut channel = Channel::new(ends, seal, FROM_ROOT, Vec::new(), buffers, now);
+        channel
+            .watch(&self.poller, 0)
+            .map_err(|source| ServeError::System("watch the link", source))?;
+        if self.open.as_ref().is_some_and(|open| open.packing == Packing::Compressed) {
+            pack(&mut channel)?;
+        }
+        Ok(channel)
+    }
+
+    fn link(&mut self, way: Way) -> Result<(), ServeError> {
+        self.close_door();
+        self.dial = None;
+        self.linked = true;
+        let (direct, reverse) = (self.direct.take(), self.reverse.take());
+        self.data = match way {
+            Way::Direct => direct,
+            Way::Reverse => reverse,
+            Way::Control => return Ok(()),
+        };
+        if self.data.is_none() {
+            return Err(ServeError::Protocol("data over a connection that there is not"));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, begin: Begin) -> Result<(), ServeError> {
+        let command = self.command.take();
+        let command = command.ok_or(ServeError::Protocol("a job that cannot run here"))?;
+        let (seen, input) = match begin.view.map(|view| view.look()) {
+            Some((seen, input)) => (Some(seen), input.map(std::rc::Rc::new)),
+            None => (None, None),
+        };
+        let mut assignment = begin.assignment;
+        assignment.command = command;
+        self.reading = assignment.tells_reading;
+        self.consumed = assignment.ranks.iter().map(|&rank| (rank, 0)).collect();
+        let agent = Agent::new(assignment, input, self.buffers.clone())
+            .map_err(|source| ServeError::System("prepare to start copies", source))?;
+        self.agent = Some(agent.checking_input());
+        self.say(&AgentSays::Ready(seen));
+        Ok(())
+    }
+
+    /// Passes on what the copies gave and how they fare.
+    fn tell(&mut self, _now: Instant) {
+        let Some(mut agent) = self.agent.take() else { return };
+        while let Some(told) = agent.told() {
+            if let FromAgent::Consumed { rank, bytes } = told {
+                // Joined: one frame a turn.
+                if let Ok(at) = self.consumed.binary_search_by_key(&rank, |entry| entry.0) {
+                    self.consumed[at].1 += bytes;
+                }
+                continue;
+            }
+            self.tell_consumed(told.rank());
+            self.tell_one(told);
+        }
+        self.tell_consumed(None);
+        self.agent = Some(agent);
+    }
+
+    fn tell_consumed(&mut self, only: Option<u32>) {
+        let all = 0..self.consumed.len();
+        let which = match only.map(|r| self.consumed.binary_search_by_key(&r, |entry| entry.0)) {
+            Some(Ok(at)) => at..at + 1,
+            Some(Err(_)) => return,
+            None => all,
+        };
+        for at in which {
+            let (rank, bytes) = self.consumed[at];
+            if bytes > 0 {
+                self.consumed[at].1 = 0;
+                self.tell_one(FromAgent::Consumed { rank, bytes });
+            }
+        }
+    }
+
+    fn tell_one(&mut self, told: FromAgent) {
+        let channel = self.data.as_mut().unwrap_or(&mut self.control);
+        let bytes = match told {
+            FromAgent::Output { rank, bytes } => {
+                self.frames += channel.send(Kind::Output, rank, &bytes);
+                bytes
+            }
+            FromAgent::Diagnostic { rank, bytes } => {
+                self.frames += channel.send(Kind::Diagnostic, rank, &bytes);
+                bytes
+            }
+            other => {
+                self.frames += 1;
+                let _ = channel.say(&AgentSays::Told(other));
+                return;
+            }
+        };
+        self.buffers.give(bytes);
+    }
+
+    /// Whether the last copy has ended, and whatever such copies have left behind.
+    fn has_left(&mut self, _now: Instant) -> bool {
+        self.agent.as_ref().is_none_or(|agent| agent.running() == 0)
+    }
+
+    /// Says that all is over and waits for the root to close its end, so that nothing of what was
+    /// said is lost with this end.
+    fn part(&mut self) -> Result<(), ServeError> {
+        family::end_all_beside_this();
+        let frames = self.frames;
+        let data = self.data.as_mut().unwrap_or(&mut self.control);
+        let _ = data.say(&AgentSays::Left { frames });
+        let end = Instant::now() + LINGER;
+        let mut events = Vec::new();
+        let mut finished = false;
+        loop {
+            let now = Instant::now();
+            let mut ended = false;
+            for channel in [Some(&mut self.control), self.data.as_mut()].into_iter().flatten() {
+                channel.woken();
+                let _ = channel.flush(now)?;
+                ended |= channel.receive(now).is_err() || channel.has_ended();
+                while let Ok(Some(_)) = channel.next_frame() {}
+            }
+            let data = self.data.as_mut().unwrap_or(&mut self.control);
+            if data.queued() == 0 && !std::mem::replace(&mut finished, true) {
+                data.finish();
+            }
+            if ended || now >= end {
+                return Ok(());
+            }
+            let _ = self.poller.wait(Some(LOOK), &mut events);
+            events.clear();
+        }
+    }
+}
+
+/// Has a fresh connection compressed in both directions.
+pub(super) fn pack(channel: &mut Channel) -> Result<(), ChannelError> {
+    let packer = Packer::new().map_err(ChannelError::Pack)?;
+    let unpacker = Unpacker::new().map_err(ChannelError::Pack)?;
+    channel.pack(packer, unpacker);
+    Ok(())
+}

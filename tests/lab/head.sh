@@ -1,0 +1,12 @@
+#!/bin/sh
+# head.sh LAB COMMAND...: makes its mount namespace that of the lab's head, then becomes COMMAND.
+set -eu
+lab=$1
+shift
+hostname head
+for file in hosts passwd ssh/ssh_config; do
+    mount --bind "$lab/head/etc/$file" "/etc/$file"
+done
+export HOME="$lab/head/home"
+unset SSH_AUTH_SOCK XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_RUNTIME_DIR
+exec "$@"
