@@ -157,7 +157,10 @@ fn prepare(errand: &Errand) -> Result<Command, Unfit> {
         return Err(Unfit { status: OWN, text });
     }
     let words: Vec<_> = errand.words.iter().cloned().map(OsString::from_vec).collect();
-    command::resolve(&words, &errand.variables).map_err(|refusal| {
+    // The login's own is its home.
+    let mut variables = vec![[b"PWD=", errand.directory.as_slice()].concat()];
+    variables.extend(errand.variables.iter().cloned());
+    command::resolve(&words, &variables).map_err(|refusal| {
         let mut text = refusal.message.text;
         for note in refusal.message.notes {
             text.push_str("; ");

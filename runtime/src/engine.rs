@@ -250,7 +250,7 @@ impl Engine {
     /// Stops the copies and all deadlines until told to go on.
     fn stand_still(&mut self) -> Result<(), EngineError> {
         let since = Instant::now();
-        self.root.forward(Signal::STOP, &self.poller, self.clock.now());
+        self.root.pause(&self.poller, self.clock.now());
         let _ = rustix::io::write(&self.ties.report, &[PAUSED]);
         let mut after = None;
         while after.is_none() {
@@ -272,7 +272,7 @@ impl Engine {
             }
         }
         self.clock.paused += since.elapsed();
-        self.root.forward(Signal::CONT, &self.poller, self.clock.now());
+        self.root.resume(&self.poller, self.clock.now());
         match after {
             Some(order) => self.obey(order),
             None => Ok(()),

@@ -215,6 +215,10 @@ impl Remote {
                     return;
                 }
                 ToAgent::OutputCredit { .. } | ToAgent::DiagnosticCredit { .. } => {}
+                ToAgent::Deal { rank, range } if !self.bond.sees_input => {
+                    self.pending.push_back(Pending::Range { rank, range });
+                    return;
+                }
                 other => {
                     if let Some(order) = other.into_owned() {
                         self.pending.push_back(Pending::Order(order));

@@ -7,9 +7,8 @@
 //! | per rank, input, one line a record | lines whose chunk's turn it is not | chunk by chunk |
 //! | per chunk | every chunk | when its copy has ended well, and its turn has come |
 
-use std::collections::BTreeMap;
-
 use super::OutputError;
+use super::chunks::{Chunks, Running};
 use super::hold::Lane;
 use super::line_order::LineOrder;
 use super::stage::Stage;
@@ -80,12 +79,8 @@ pub enum Way {
     Ranks,
     /// Line by line in the order of the input.
     InputLines(LineOrder),
-    /// Whole chunks as they end.
-    Chunks,
-    /// Whole chunks in the order of the input.
-    InputChunks,
-    /// Whole chunks, one rank's after the other's.
-    RankChunks,
+    /// Whole chunks.
+    Chunks(Chunks),
 }
 
 /// Counts the lines of one copy under the contract of one line a record.
@@ -100,9 +95,6 @@ struct Lines {
 #[derive(Default)]
 struct Rank {
     lane: Lane,
-    /// Its chunks that are done and wait for the ranks before it.
-    done: Lane,
-    chunk: Option<u64>,
     lines: Lines,
     over: bool,
     failed: bool,
@@ -118,11 +110,10 @@ pub struct Gather {
     header: u64,
     header_waits: bool,
     delimiter: u8,
+    /// Header lines of the first chunk, kept until its copy has ended well.
+    held_header: Lane,
     turn: usize,
-    next_chunk: u64,
-    waiting: BTreeMap<u64, Lane>,
     unterminated: Option<u32>,
-    committed: u64,
 }
 
 /// What a [`Gather`] is made for.
@@ -151,11 +142,9 @@ impl Gather {
             header,
             header_waits: header > 0,
             delimiter: terms.delimiter,
+            held_header: Lane::default(),
             turn: 0,
-            next_chunk: 0,
-            waiting: BTreeMap::new(),
             unterminated: None,
-            committed: 0,
         }
         .with_headers()
     }
@@ -174,31 +163,44 @@ impl Gather {
 
     /// Chunks that have ended and wait for an earlier one.
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        if let Way::Chunks(chunks) = &self.way { chunks.waiting() } else { 0 }
     }
 
     /// How many chunks, from the first, are committed, where output is in the order of the input.
     pub fn chunks_committed(&self) -> Option<u64> {
         match &self.way {
             Way::InputLines(order) => Some(order.turn()),
-            Way::InputChunks => Some(self.next_chunk),
+            Way::Chunks(chunks) => chunks.committed_in_order(),
             _ => None,
         }
     }
 
     /// How many chunks are committed, where each has its own copy.
     pub fn committed(&self) -> u64 {
-        self.committed
+        if let Way::Chunks(chunks) = &self.way { chunks.committed() } else { 0 }
     }
 
-    /// Notes that a fresh copy of `rank` starts, for `chunk` alone where it has one.
-    pub fn started(&mut self, rank: u32, chunk: Option<u64>) {
+    /// Notes that a fresh copy of `rank` starts, for one chunk alone where it has one.
+    pub fn started(&mut self, rank: u32, running: Option<Running>) {
         if let Some(taggers) = &mut self.taggers {
             taggers[rank as usize].restart();
         }
-        let rank = &mut self.ranks[rank as usize];
-        rank.chunk = chunk;
-        rank.lines = Lines { header: self.header, ..Lines::default() };
+        self.ranks[rank as usize].lines = Lines { header: self.header, ..Lines::default() };
+        if let (Way::Chunks(chunks), Some(running)) = (&mut self.way, running) {
+            chunks.started(rank as usize, running);
+        }
+    }
+
+    /// Drops what `rank`'s copy has printed: its chunk will be run again.
+    pub fn take_back(&mut self, rank: u32) {
+        if self.is_first(rank) {
+            let header = std::mem::take(&mut self.held_header);
+            self.stage.hold.discard(header);
+        }
+        self.discard(rank as usize);
+        if let Way::Chunks(chunks) = &mut self.way {
+            chunks.take_back(rank as usize);
+        }
     }
 
     /// Notes that `rank` was given the start of `records` more records.
@@ -272,7 +274,10 @@ impl Gather {
 
     /// Whether `rank`'s copy is the one whose header lines are kept.
     fn is_first(&self, rank: u32) -> bool {
-        self.ranks[rank as usize].chunk.map_or(rank == 0, |chunk| chunk == 0)
+        match &self.way {
+            Way::Chunks(chunks) => chunks.chunk_of(rank as usize) == Some(0),
+            _ => rank == 0,
+        }
     }
 
     fn emit_header(&mut self, header: Vec<u8>, whole: bool) -> Result<(), GatherError> {
@@ -280,6 +285,10 @@ impl Gather {
             Some(taggers) => taggers[0].tag(&header),
             None => header,
         };
+        if matches!(self.way, Way::Chunks(_)) {
+            // Its copy may yet fail, or have to be run again.
+            return Ok(self.stage.hold.push(&mut self.held_header, header)?);
+        }
         self.stage.emit(header)?;
         if whole { self.header_done() } else { Ok(()) }
     }
@@ -287,6 +296,8 @@ impl Gather {
     /// Lets the others' output flow that has waited behind the header.
     fn header_done(&mut self) -> Result<(), GatherError> {
         self.header_waits = false;
+        let header = std::mem::take(&mut self.held_header);
+        self.stage.emit_lane(header)?;
         for rank in 0..self.ranks.len() {
             let mut lane = std::mem::take(&mut self.ranks[rank].lane);
             match self.way {
@@ -305,7 +316,8 @@ impl Gather {
     fn breach(&self, rank: u32, line: u64, way: BreachWay) -> GatherError {
         let chunk = match &self.way {
             Way::InputLines(order) => Some(order.chunk_of(rank, line - 1)),
-            _ => self.ranks[rank as usize].chunk,
+            Way::Chunks(chunks) => chunks.chunk_of(rank as usize),
+            _ => None,
         };
         GatherError::Breach(Breach { rank, chunk, line: line + self.header, way })
     }
@@ -396,10 +408,14 @@ impl Gather {
             }
         }
         if self.is_first(rank) && self.header_waits && fate != Fate::Stopped {
+            if fate == Fate::Failed {
+                let header = std::mem::take(&mut self.held_header);
+                self.stage.hold.discard(header);
+            }
             self.header_done()?;
         }
         self.ranks[index].failed = fate != Fate::Good;
-        match &self.way {
+        match &mut self.way {
             Way::Lines => {
                 if fate == Fate::Stopped {
                     self.discard(index);
@@ -414,7 +430,11 @@ impl Gather {
                 self.ranks[index].over = fate != Fate::Stopped;
                 self.advance_lines()
             }
-            Way::Chunks | Way::InputChunks | Way::RankChunks => self.chunk_ended(index, fate),
+            Way::Chunks(chunks) => {
+                let lane = std::mem::take(&mut self.ranks[index].lane);
+                chunks.ended(index, lane, fate, &mut self.stage);
+                self.commit_chunks()
+            }
         }
     }
 
@@ -434,57 +454,19 @@ impl Gather {
         Ok(())
     }
 
-    fn chunk_ended(&mut self, rank: usize, fate: Fate) -> Result<(), GatherError> {
-        let mut lane = std::mem::take(&mut self.ranks[rank].lane);
-        let Some(chunk) = self.ranks[rank].chunk.take() else { return Ok(()) };
-        match fate {
-            Fate::Good => {}
-            Fate::Failed => self.stage.hold.discard(std::mem::take(&mut lane)),
-            Fate::Stopped => {
-                self.stage.hold.discard(lane);
-                return Ok(());
-            }
-        }
-        self.committed += u64::from(fate == Fate::Good);
-        if matches!(self.way, Way::RankChunks) {
-            // Chunk numbers of one rank grow, so its chunks stand in order by themselves.
-            self.stage.hold.compact(&mut lane);
-            if self.turn == rank && !self.header_waits {
-                return Ok(self.stage.emit_lane(lane)?);
-            }
-            self.ranks[rank].done.append(lane);
-            return Ok(());
-        }
-        self.stage.hold.compact(&mut lane);
-        self.waiting.insert(chunk, lane);
-        self.commit_chunks()
-    }
-
     fn commit_chunks(&mut self) -> Result<(), GatherError> {
-        if self.header_waits {
-            return Ok(());
-        }
-        loop {
-            let first = match self.way {
-                Way::Chunks => self.waiting.pop_first(),
-                Way::InputChunks => {
-                    self.waiting.remove(&self.next_chunk).map(|lane| (self.next_chunk, lane))
-                }
-                _ => None,
-            };
-            let Some((chunk, lane)) = first else { return Ok(()) };
-            self.next_chunk = chunk + 1;
-            self.stage.emit_lane(lane)?;
+        match &mut self.way {
+            Way::Chunks(chunks) if !self.header_waits => Ok(chunks.commit(&mut self.stage)?),
+            _ => Ok(()),
         }
     }
 
     /// Notes that `chunk` will never come: its rank declined it.
     pub fn skipped(&mut self, chunk: u64) -> Result<(), GatherError> {
-        if matches!(self.way, Way::InputChunks) {
-            self.waiting.insert(chunk, Lane::default());
-            return self.commit_chunks();
+        if let Way::Chunks(chunks) = &mut self.way {
+            chunks.skipped(chunk);
         }
-        Ok(())
+        self.commit_chunks()
     }
 
     /// Notes that `rank` runs no further chunk.
@@ -495,18 +477,9 @@ impl Gather {
                 order.retire(rank);
                 self.advance_lines()
             }
-            Way::RankChunks => {
-                while !self.header_waits && self.ranks.get(self.turn).is_some_and(|rank| rank.over)
-                {
-                    let done = std::mem::take(&mut self.ranks[self.turn].done);
-                    self.stage.emit_lane(done)?;
-                    self.turn += 1;
-                    if let Some(next) = self.ranks.get_mut(self.turn) {
-                        let done = std::mem::take(&mut next.done);
-                        self.stage.emit_lane(done)?;
-                    }
-                }
-                Ok(())
+            Way::Chunks(chunks) => {
+                chunks.home_over(rank);
+                self.commit_chunks()
             }
             _ => Ok(()),
         }

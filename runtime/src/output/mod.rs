@@ -1,5 +1,6 @@
 //! What the copies print: held, ordered, cut at line ends, and written.
 
+pub mod chunks;
 pub mod diagnostics;
 pub mod gather;
 pub mod hold;

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::stopping::Stopping;
 use super::{Ending, Root, Source};
 use crate::failure::{Failure, Kind, Message, signal_name};
+use crate::message::ToAgent;
 use crate::output::OutputError;
 use crate::poller::Poller;
 
@@ -29,6 +31,7 @@ impl Root {
         }
         if !self.finished {
             self.finished = true;
+            self.hosts.order(ToAgent::Leave, poller, now);
             if !self.output_dead {
                 let result = self.gather.finish();
                 self.gathered(result, poller, now);
@@ -37,6 +40,11 @@ impl Root {
         let impatient = self.stopping.as_ref().is_some_and(|stopping| stopping.is_impatient());
         let written = self.output_dead || self.gather.stage().backlog() == 0;
         if !written && !impatient {
+            return None;
+        }
+        // A host that does not answer any more is over when its lease is.
+        let given_up = self.stopping.as_ref().is_some_and(Stopping::gives_up);
+        if !self.hosts.are_over() && !given_up {
             return None;
         }
         self.close_output();

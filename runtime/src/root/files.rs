@@ -1,9 +1,10 @@
 //! Dealing an input of known length.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{REORDERED, RankState, Root, Source, WINDOW};
+use super::{REORDERED, RankState, Root, Source};
 use crate::cut::Chunk;
 use crate::deal::{Dealer, Next};
 use crate::input::InputError;
@@ -17,25 +18,134 @@ use crate::poller::Poller;
 const LOOKS: u64 = 4 << 20;
 /// Chunks up to this length are copied, larger ones dealt by reference.
 const BY_VALUE: u64 = 8 << 10;
-/// What a copy that reads fast may have before it, in bytes, where chunks go to who has read.
-const ALLOWANCE: u64 = 48 << 10;
 
+/// A chunk on its way to a rank.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Assigned {
+    pub(super) chunk: Chunk,
+    /// The rank to which it was dealt first.
+    pub(super) home: u32,
+    /// How often it has been dealt, this time included.
+    pub(super) attempt: u32,
+}
+
+/// What a lost rank was still to have.
+struct Orphan {
+    home: u32,
+    next: Option<Chunk>,
+}
+
+/// The answer to a rank that asks for a chunk.
+enum Given {
+    Chunk(Assigned),
+    NotYet,
+    End,
+}
 /// The files, and how they are dealt.
 pub(super) struct FileSource {
     pub(super) input: Rc<FileInput>,
     pub(super) dealer: Dealer,
     window: Window,
     from: u32,
+    /// Chunks whose copies were lost.
+    returned: BTreeMap<u64, Assigned>,
+    orphans: Vec<Orphan>,
+    /// The next chunk of each rank, looked at once there is anything else to choose from.
+    peeked: BTreeMap<u32, Option<Chunk>>,
+    /// Homes all of whose chunks were dealt, not yet told.
+    ended: Vec<u32>,
 }
 
 impl FileSource {
     pub(super) fn new(input: Rc<FileInput>, dealer: Dealer, window: Window) -> Self {
-        FileSource { input, dealer, window, from: 0 }
+        FileSource {
+            input,
+            dealer,
+            window,
+            from: 0,
+            returned: BTreeMap::new(),
+            orphans: Vec::new(),
+            peeked: BTreeMap::new(),
+            ended: Vec::new(),
+        }
     }
 
-    fn next(&mut self, rank: u32, budget: &mut u64) -> Result<Next, InputError> {
+    /// Has the chunks that `rank` was still to have dealt to others.
+    pub(super) fn orphan(&mut self, rank: u32) {
+        let next = self.peeked.remove(&rank).flatten();
+        self.orphans.push(Orphan { home: rank, next });
+    }
+
+    /// Has a chunk dealt once more.
+    pub(super) fn give_back(&mut self, assigned: Assigned) {
+        self.returned.insert(assigned.chunk.index, assigned);
+    }
+
+    fn next_of(&mut self, rank: u32, budget: &mut u64) -> Result<Next, InputError> {
         let looking = &mut Looking { window: &mut self.window, input: &self.input };
         self.dealer.next(rank, looking, budget)
+    }
+
+    /// The next chunk for `rank`: the first of its own, of those that came back, and of those that
+    /// nobody else will ask for, so that no later chunk waits for an earlier one for long.
+    fn next(&mut self, rank: u32, budget: &mut u64) -> Result<Given, InputError> {
+        let own = |chunk| Assigned { chunk, home: rank, attempt: 1 };
+        if self.returned.is_empty() && self.orphans.is_empty() {
+            if let Some(Some(chunk)) = self.peeked.remove(&rank) {
+                return Ok(Given::Chunk(own(chunk)));
+            }
+            return Ok(match self.next_of(rank, budget)? {
+                Next::Chunk(chunk) => Given::Chunk(own(chunk)),
+                Next::NotYet => Given::NotYet,
+                Next::End => Given::End,
+            });
+        }
+        if !self.peeked.get(&rank).is_some_and(Option::is_some) {
+            match self.next_of(rank, budget)? {
+                Next::Chunk(chunk) => drop(self.peeked.insert(rank, Some(chunk))),
+                Next::NotYet => return Ok(Given::NotYet),
+                Next::End => self.ended.push(rank),
+            }
+        }
+        if !self.look_for_orphans(budget)? {
+            return Ok(Given::NotYet);
+        }
+        let peeked = self.peeked.get(&rank).copied().flatten().map(own);
+        let returned = self.returned.first_key_value().map(|(_, assigned)| *assigned);
+        let orphans = self.orphans.iter();
+        let orphans =
+            orphans.filter_map(|o| Some(Assigned { chunk: o.next?, home: o.home, attempt: 1 }));
+        let first = orphans.chain(peeked).chain(returned).min_by_key(|a| a.chunk.index);
+        let Some(first) = first else { return Ok(Given::End) };
+        if first.attempt > 1 {
+            self.returned.remove(&first.chunk.index);
+        } else if first.home == rank {
+            self.peeked.remove(&rank);
+        } else if let Some(orphan) = self.orphans.iter_mut().find(|o| o.home == first.home) {
+            orphan.next = None;
+        }
+        Ok(Given::Chunk(first))
+    }
+
+    /// Finds the next chunk of each lost rank; `false` when the look took its share of time.
+    fn look_for_orphans(&mut self, budget: &mut u64) -> Result<bool, InputError> {
+        let mut at = 0;
+        while at < self.orphans.len() {
+            if self.orphans[at].next.is_none() {
+                let home = self.orphans[at].home;
+                match self.next_of(home, budget)? {
+                    Next::Chunk(chunk) => self.orphans[at].next = Some(chunk),
+                    Next::NotYet => return Ok(false),
+                    Next::End => {
+                        self.ended.push(home);
+                        self.orphans.remove(at);
+                        continue;
+                    }
+                }
+            }
+            at += 1;
+        }
+        Ok(true)
     }
 
     /// Bytes that `rank` was still to have, and whether they are all.
@@ -68,10 +178,11 @@ impl Root {
                 let Some(next) = self.files().map(|files| files.next(rank, &mut budget)) else {
                     return false;
                 };
+                self.tell_ended_homes(poller, now);
                 match next {
-                    Ok(Next::Chunk(chunk)) => self.deal_chunk(rank, chunk, poller, now),
-                    Ok(Next::End) => self.no_more_for(rank, poller, now),
-                    Ok(Next::NotYet) => {
+                    Ok(Given::Chunk(assigned)) => self.deal_chunk(rank, assigned, poller, now),
+                    Ok(Given::End) => self.no_more_for(rank, poller, now),
+                    Ok(Given::NotYet) => {
                         if let Some(files) = self.files() {
                             files.from = rank;
                         }
@@ -87,14 +198,26 @@ impl Root {
         false
     }
 
+    fn tell_ended_homes(&mut self, poller: &Poller, now: Instant) {
+        let ended = self.files().map(|files| std::mem::take(&mut files.ended));
+        for home in ended.unwrap_or_default() {
+            let result = self.gather.rank_over(home);
+            self.gathered(result, poller, now);
+        }
+    }
+
     /// Whether `rank` may be given a chunk now.
     fn wants(&mut self, rank: u32) -> bool {
         let reordered = self.gather.waiting();
         let dynamic = self.job.deal == Deal::Dynamic;
         let nobody_runs = !self.ranks.iter().any(|rank| rank.running);
         let at_turn = self.is_at_turn(rank);
+        let windows = self.hosts.windows_of(rank);
+        if !self.hosts.has_room(rank) {
+            return false;
+        }
         let state = &mut self.ranks[rank as usize];
-        if state.over || state.declined {
+        if state.over || state.declined || state.lost {
             return false;
         }
         match self.job.run {
@@ -102,26 +225,33 @@ impl Root {
             // Asks whether a copy that has left was to have more.
             Run::PerRank if state.gone => !dynamic || nobody_runs,
             Run::PerRank if !state.running || state.end_of_input => false,
-            Run::PerRank if !dynamic => state.outstanding() < WINDOW,
-            Run::PerRank => state.outstanding() < ALLOWANCE && state.has_read(),
+            Run::PerRank if !dynamic => state.outstanding() < windows.dealt,
+            Run::PerRank => {
+                state.outstanding() < windows.allowance && state.has_read(windows.allowance)
+            }
         }
     }
 
     /// Whether the others' chunks may be waiting for this rank's next one.
     fn is_at_turn(&self, rank: u32) -> bool {
-        self.job.deal == Deal::Block && self.ranks[..rank as usize].iter().all(|rank| rank.over)
+        let before = &self.ranks[..rank as usize];
+        self.job.deal == Deal::Block && before.iter().all(|rank| rank.over || rank.lost)
     }
 
-    fn deal_chunk(&mut self, rank: u32, chunk: Chunk, poller: &Poller, now: Instant) {
+    fn deal_chunk(&mut self, rank: u32, assigned: Assigned, poller: &Poller, now: Instant) {
+        let Assigned { chunk, home, attempt } = assigned;
         if self.ranks[rank as usize].gone {
             self.left_early(rank, chunk.len(), poller, now);
             return;
         }
         if self.job.run == Run::PerChunk {
-            self.start_copy(rank, Some(chunk.index), poller, now);
+            self.start_chunk(rank, chunk.index, home, attempt, poller, now);
             self.feed_header(rank, poller, now);
+            self.ranks[rank as usize].assigned = Some(assigned);
         }
-        self.dealt += chunk.len();
+        if attempt == 1 {
+            self.dealt += chunk.len();
+        }
         if let (Contract::Lines, Some(records)) = (self.job.contract, chunk.records) {
             self.gather.given(rank, records);
             let result = self.gather.dealt(rank, records);
@@ -167,10 +297,10 @@ impl Root {
 impl RankState {
     /// Whether a copy has read enough of what it was given to be given more: a fast one is
     /// found with nothing left and may have more before it the next time.
-    fn has_read(&mut self) -> bool {
+    fn has_read(&mut self, most: u64) -> bool {
         let unread = self.unread();
         if unread == 0 {
-            self.allowance = (self.allowance * 2).clamp(1, ALLOWANCE);
+            self.allowance = (self.allowance * 2).clamp(1, most);
             return true;
         }
         if unread < self.allowance / 2 {

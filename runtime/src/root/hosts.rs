@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use crate::link::{Link, Moved};
+use crate::link::{Link, Moved, Windows};
 use crate::message::{FromAgent, ToAgent};
 use crate::poller::{Poller, Ready, Token};
 
@@ -57,6 +57,36 @@ impl Hosts {
     /// The link to the agent of `rank`.
     fn link_of(&mut self, rank: u32) -> &mut dyn Link {
         self.hosts[self.of_rank[rank as usize]].link.as_mut()
+    }
+
+    /// How much may be on its way to `rank`.
+    pub(super) fn windows_of(&self, rank: u32) -> Windows {
+        self.hosts[self.of_rank[rank as usize]].link.windows()
+    }
+
+    /// Whether more can be dealt to `rank` now.
+    pub(super) fn has_room(&self, rank: u32) -> bool {
+        self.hosts[self.of_rank[rank as usize]].link.has_room()
+    }
+
+    /// Whether `rank` runs where it can be lost.
+    pub(super) fn can_lose(&self, rank: u32) -> bool {
+        Some(self.of_rank[rank as usize]) != self.own
+    }
+
+    /// Whether nothing of the job runs on any host any more.
+    pub(super) fn are_over(&self) -> bool {
+        self.hosts.iter().all(|host| host.link.is_over())
+    }
+
+    /// Whether all that was said has been sent.
+    pub(super) fn are_quiet(&self) -> bool {
+        self.hosts.iter().all(|host| host.link.is_quiet())
+    }
+
+    /// Counts the silence until now for nothing.
+    pub(super) fn forgive(&mut self, now: Instant) {
+        self.hosts.iter_mut().for_each(|host| host.link.forgive(now));
     }
 
     /// Passes an order on to the agent that it concerns, or to all.

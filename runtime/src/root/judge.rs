@@ -126,6 +126,7 @@ impl Root {
         }
         let unread = self.unread(rank, end);
         let complaint = self.complaint(rank, end, &unread);
+        self.release(rank);
         let state = &mut self.ranks[rank as usize];
         state.running = false;
         let stopped = end.stopped && !state.timed_out;

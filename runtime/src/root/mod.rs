@@ -23,20 +23,21 @@ use crate::failure::{Failure, Kind, Message};
 use crate::job::{Job, Run};
 use crate::message::{Ended, FromAgent, ToAgent};
 use crate::output::OutputError;
+use crate::output::chunks::Running;
 use crate::output::diagnostics::Diagnostics;
 use crate::output::gather::{Gather, GatherError};
+use crate::output::hold::Hold;
 use crate::output::publish::Ending;
 use crate::poller::Poller;
 
 pub use conclude::Verdict;
-use files::FileSource;
+use files::{Assigned, FileSource};
 use hosts::Hosts;
 pub use judge::Tally;
+use loss::Again;
 use stopping::Stopping;
 use stream::StreamSource;
 
-/// Bytes dealt to a rank and not yet in its pipe, above which it gets no more.
-const WINDOW: u64 = 256 << 10;
 /// Output of one rank that may be on its way.
 const OUTPUT_WINDOW: usize = 1 << 20;
 /// Diagnostics of one rank that may be on their way.
@@ -138,7 +139,19 @@ struct RankState {
     /// Its copy has left; what else would be its own tells whether too early.
     gone: bool,
     declined: bool,
+    /// Its host is lost.
+    lost: bool,
     chunk: Option<u64>,
+    /// The rank to which that chunk was dealt first.
+    home: u32,
+    /// How often that chunk was started.
+    attempt: u32,
+    /// That chunk, if it can be dealt again.
+    assigned: Option<Assigned>,
+    /// What was given of a stream's chunk, if it may have to be given again.
+    again: Again,
+    /// What is still to be given of a chunk that was lost with another copy.
+    refeed: Option<Again>,
     chunk_range: Option<Range<u64>>,
     given: u64,
     consumed: u64,
@@ -169,6 +182,8 @@ pub struct Root {
     output_name: String,
     observer: Box<dyn Observer>,
     ranks: Vec<RankState>,
+    /// What streams have brought and may have to be given again.
+    retained: Hold,
     stopping: Option<Stopping>,
     tally: Tally,
     started: Instant,
@@ -317,6 +332,22 @@ impl Root {
         }
     }
 
+    /// Starts a copy for one chunk, which was dealt to `home` first.
+    fn start_chunk(
+        &mut self,
+        rank: u32,
+        chunk: u64,
+        home: u32,
+        attempt: u32,
+        poller: &Poller,
+        now: Instant,
+    ) {
+        let state = &mut self.ranks[rank as usize];
+        state.home = home;
+        state.attempt = attempt;
+        self.start_copy(rank, Some(chunk), poller, now);
+    }
+
     fn start_copy(&mut self, rank: u32, chunk: Option<u64>, poller: &Poller, now: Instant) {
         let state = &mut self.ranks[rank as usize];
         state.running = true;
@@ -331,13 +362,15 @@ impl Root {
         state.timed_out = false;
         state.timeout = None;
         state.kill_at = None;
-        self.gather.started(rank, chunk);
-        self.hosts.order(ToAgent::Start { rank, chunk, attempt: 1 }, poller, now);
+        let (home, attempt) = (state.home, state.attempt);
+        self.gather.started(rank, chunk.map(|chunk| Running { chunk, home }));
+        self.hosts.order(ToAgent::Start { rank, chunk, attempt }, poller, now);
     }
 
     fn feed(&mut self, rank: u32, bytes: &[u8], poller: &Poller, now: Instant) {
         self.ranks[rank as usize].given += bytes.len() as u64;
         self.hosts.order(ToAgent::Feed { rank, bytes }, poller, now);
+        self.retain(rank, bytes, poller, now);
     }
 
     fn end_input(&mut self, rank: u32, poller: &Poller, now: Instant) {
@@ -422,6 +455,25 @@ impl Root {
     /// Sends a signal on to every copy's family.
     pub fn forward(&mut self, signal: Signal, poller: &Poller, now: Instant) {
         self.hosts.order(ToAgent::Signal { rank: None, signal }, poller, now);
+    }
+
+    /// Stops the copies for now, and tells their agents that the silence to come means nothing.
+    pub fn pause(&mut self, poller: &Poller, now: Instant) {
+        const FOR_SENDING: Duration = Duration::from_millis(500);
+        self.forward(Signal::STOP, poller, now);
+        self.hosts.order(ToAgent::Pause, poller, now);
+        let end = Instant::now() + FOR_SENDING;
+        while !self.hosts.are_quiet() && Instant::now() < end {
+            self.hosts.pump(poller, now);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Has everything go on.
+    pub fn resume(&mut self, poller: &Poller, now: Instant) {
+        self.hosts.forgive(now);
+        self.hosts.order(ToAgent::Resume, poller, now);
+        self.forward(Signal::CONT, poller, now);
     }
 
     /// Passes an event on to whoever waits for it.

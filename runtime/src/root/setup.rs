@@ -23,6 +23,7 @@ use crate::input::window::{Looking, Window};
 use crate::input::{InputError, chunking};
 use crate::job::{ChunkSize, Contract, Deal, Job, Order, Run, Tag};
 use crate::link::Link;
+use crate::output::chunks::{ChunkOrder, Chunks};
 use crate::output::diagnostics::Diagnostics;
 use crate::output::gather::{Gather, Terms, Way};
 use crate::output::hold::Hold;
@@ -34,6 +35,9 @@ use crate::poller::{Poller, Token};
 
 /// Output held in memory before it is spilled, in bytes; each rank adds as much again of a MiB.
 const HELD: usize = 12 << 20;
+
+/// Input of streams held in memory, for hosts that may be lost, before it is spilled, in bytes.
+const RETAINED: usize = 16 << 20;
 
 /// Why a job cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -239,7 +243,8 @@ impl Root {
             }
         };
         let ranks = job.ranks.get();
-        let held = HELD + (ranks as usize) * (1 << 20);
+        // With very many ranks, memory is not theirs to take one by one.
+        let held = HELD + (ranks as usize).min(64) * (1 << 20);
         let hold = Hold::new(buffers.clone(), held, job.spill_dir.clone());
         let terms = Terms {
             ranks,
@@ -274,6 +279,7 @@ impl Root {
             output_name: output.name,
             observer,
             ranks: (0..ranks).map(|_| RankState::default()).collect(),
+            retained: Hold::new(buffers.clone(), RETAINED, job.spill_dir.clone()),
             stopping: None,
             tally: Tally::default(),
             started: now,
@@ -358,9 +364,9 @@ fn pipes(job: &Job) -> Pipes {
 fn way(job: &Job) -> Way {
     let ranks = job.ranks.get();
     match (job.run, job.order) {
-        (Run::PerChunk, Order::None) => Way::Chunks,
-        (Run::PerChunk, Order::Input) => Way::InputChunks,
-        (Run::PerChunk, Order::Rank) => Way::RankChunks,
+        (Run::PerChunk, Order::None) => Way::Chunks(Chunks::new(ChunkOrder::None, ranks)),
+        (Run::PerChunk, Order::Input) => Way::Chunks(Chunks::new(ChunkOrder::Input, ranks)),
+        (Run::PerChunk, Order::Rank) => Way::Chunks(Chunks::new(ChunkOrder::Home, ranks)),
         (Run::PerRank, Order::None) => Way::Lines,
         (Run::PerRank, Order::Rank) => Way::Ranks,
         (Run::PerRank, Order::Input) if job.deal == Deal::Block => Way::Ranks,

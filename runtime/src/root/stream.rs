@@ -1,8 +1,10 @@
 //! Dealing a stream: bytes are passed on as they come, and the header is taken out first.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::{Limit, REORDERED, Root, Source, WINDOW};
+use super::loss::Again;
+use super::{Limit, REORDERED, Root, Source};
 use crate::buffers::BUFFER;
 use crate::input::InputError;
 use crate::input::files::HEADER_LIMIT;
@@ -26,12 +28,23 @@ pub(super) struct StreamSource {
     at: usize,
     offset: u64,
     header: Header,
-    owner: Option<u32>,
+    pub(super) owner: Option<u32>,
+    /// Chunks whose copies were lost.
+    pub(super) returned: BTreeMap<u64, Returned>,
     noted: u64,
     read: u64,
     /// The next byte is another stream's first.
     begins_anew: bool,
     ended: bool,
+}
+
+/// A chunk whose copy was lost.
+pub(super) struct Returned {
+    pub(super) again: Again,
+    pub(super) home: u32,
+    pub(super) attempt: u32,
+    /// More of it may come.
+    pub(super) is_open: bool,
 }
 
 /// The header, and what of the present stream's is still to come.
@@ -63,6 +76,7 @@ impl StreamSource {
             offset: 0,
             header: Header { count: job.header, first: None, now: Vec::new(), left: job.header },
             owner: None,
+            returned: BTreeMap::new(),
             noted: 0,
             read: 0,
             begins_anew: false,
@@ -80,6 +94,22 @@ impl StreamSource {
 
     pub(super) fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Has a chunk that was lost with `rank` dealt once more.
+    pub(super) fn give_back(
+        &mut self,
+        chunk: u64,
+        home: u32,
+        attempt: u32,
+        again: Again,
+        rank: u32,
+    ) {
+        let is_open = self.owner == Some(rank);
+        if is_open {
+            self.owner = None;
+        }
+        self.returned.insert(chunk, Returned { again, home, attempt, is_open });
     }
 
     fn header_is_known(&self) -> bool {
@@ -146,6 +176,8 @@ impl Root {
 
     /// Reads what has come and passes it on; says whether there is more to do at once.
     pub(super) fn deal_stream(&mut self, poller: &Poller, now: Instant) -> bool {
+        self.deal_again(poller, now);
+        self.end_when_nothing_is_left(poller, now);
         for _ in 0..READS {
             loop {
                 match self.deal_bytes(poller, now) {
@@ -260,6 +292,19 @@ impl Root {
         }
     }
 
+    /// After the stream's end and the last chunk that had to be dealt again, nobody waits for more.
+    fn end_when_nothing_is_left(&mut self, poller: &Poller, now: Instant) {
+        let Some(stream) = self.stream() else { return };
+        if !stream.ended || !stream.returned.is_empty() || self.ranks.iter().all(|rank| rank.over) {
+            return;
+        }
+        for rank in 0..self.job.ranks.get() {
+            if !self.ranks[rank as usize].running {
+                self.rank_over(rank, poller, now);
+            }
+        }
+    }
+
     fn deal_bytes(&mut self, poller: &Poller, now: Instant) -> Result<Dealing, InputError> {
         let Some(stream) = self.stream() else { return Ok(Dealing::Dry) };
         if stream.at == stream.bytes.len() {
@@ -317,6 +362,10 @@ impl Root {
         stream.cutter.next_chunk();
         stream.noted = 0;
         let Some(rank) = owner else { return };
+        if let Some(refeed) = &mut self.ranks[rank as usize].refeed {
+            refeed.whole = true;
+            return;
+        }
         let dropped = self.ranks[rank as usize].declined;
         if self.job.contract == Contract::Lines {
             let result = self.gather.dealt(rank, records);
@@ -340,10 +389,18 @@ impl Root {
         };
         if let Some(rank) = owner {
             let state = &self.ranks[rank as usize];
-            let open = !state.running || state.outstanding() < WINDOW;
+            let window = self.hosts.windows_of(rank).dealt;
+            let room = state.outstanding() < window && self.hosts.has_room(rank);
+            let open = !state.running || state.refeed.is_none() && room;
             return open.then_some(rank);
         }
+        let stream = self.stream()?;
+        if stream.returned.values().any(|returned| returned.is_open) {
+            // The rest of a chunk that is to be dealt again first.
+            return None;
+        }
         let count = self.job.ranks.get();
+        let mut home = None;
         let rank = match self.job.deal {
             Deal::Dynamic => {
                 let free = (0..count).find(|&rank| self.is_free(rank));
@@ -354,11 +411,16 @@ impl Root {
             }
             _ => {
                 let rank = u32::try_from(index % u64::from(count)).unwrap_or(0);
-                self.is_free(rank).then_some(rank)?
+                home = Some(rank);
+                if self.ranks[rank as usize].lost {
+                    (0..count).find(|&rank| self.is_free(rank))?
+                } else {
+                    self.is_free(rank).then_some(rank)?
+                }
             }
         };
         if self.job.run == Run::PerChunk && !self.ranks[rank as usize].declined {
-            self.start_copy(rank, Some(index), poller, now);
+            self.start_chunk(rank, index, home.unwrap_or(rank), 1, poller, now);
             self.feed_header(rank, poller, now);
         }
         if let Some(stream) = self.stream() {
@@ -370,11 +432,16 @@ impl Root {
     fn is_free(&self, rank: u32) -> bool {
         let state = &self.ranks[rank as usize];
         let dynamic = self.job.deal == Deal::Dynamic;
+        if state.lost || !self.hosts.has_room(rank) {
+            return false;
+        }
         match self.job.run {
             Run::PerChunk => !state.running && self.gather.waiting() < REORDERED,
             Run::PerRank if dynamic => state.running && state.unread() == 0,
             // One that has left is asked too: its next chunk tells that it left too early.
-            Run::PerRank => !state.running || state.outstanding() < WINDOW,
+            Run::PerRank => {
+                !state.running || state.outstanding() < self.hosts.windows_of(rank).dealt
+            }
         }
     }
 }
