@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use px_runtime::failure::Message;
-use px_runtime::link::control::Packing;
+use px_runtime::link::control::{Hello, Packing};
 use px_runtime::link::joining::Allowed;
 use px_runtime::link::lease;
 
-use crate::hostfile::allocation::{Host, allocate};
+use crate::hostfile::allocation::{Host, Slots, allocate};
 use crate::hostfile::{parse_list, read};
 use crate::options::Options;
-use crate::placement::{MapBy, Oversubscribe, Wish};
+use crate::placement::{MapBy, Oversubscribe, Room, Wish};
 use crate::ssh::command::Rsh;
 use crate::values;
 
@@ -135,6 +135,16 @@ fn reach(options: &Options) -> Result<ReachBy, Message> {
 }
 
 impl Host {
+    /// How many ranks have room there; `None` where that is its agent's to say and it was not
+    /// asked.
+    pub fn room(&self, hello: Option<&Hello>) -> Option<Room> {
+        let slots = match self.slots {
+            Slots::Counted(slots) => slots,
+            Slots::Cores => hello?.parallelism,
+        };
+        Some(Room { host: self.host.clone(), slots, max_slots: self.max_slots })
+    }
+
     /// Whether it is the host on which this process runs, to be used without a login.
     pub fn is_here(&self) -> bool {
         if self.user.is_some() || self.port.is_some() {

@@ -104,8 +104,8 @@ fn run() -> Result<ExitCode, Refusal> {
             .help("`-o FILE` writes to a file")
             .into());
     }
-    if plan.dry_run.is_some() {
-        return print(&dry_run::describe(&plan)?);
+    if let Some(how) = plan.dry_run {
+        return print(&dry_run::describe(&plan, how)?);
     }
     supervise::run(plan)
 }

@@ -30,9 +30,9 @@ use px_runtime::root::Verbosity;
 use px_runtime::root::setup::{Place, Reach, assignment};
 use rustix::process::Signal;
 
-use crate::hostfile::allocation::{Host, Slots};
+use crate::hostfile::allocation::Host;
 use crate::hosts::Listing;
-use crate::placement::{Room, place};
+use crate::placement::place;
 use crate::plan::check_directory;
 use crate::ssh::own::Own;
 use crate::{Refusal, agent, command, say};
@@ -99,14 +99,6 @@ pub struct Muster<'a> {
     hosts: Vec<Candidate>,
 }
 
-/// A host that takes part.
-pub struct Answer<'a> {
-    /// As it was listed.
-    pub host: &'a Host,
-    /// What it has said of itself; `None` where nobody was asked.
-    pub hello: Option<&'a Hello>,
-}
-
 impl<'a> Muster<'a> {
     /// Gets ready; nobody is asked yet.
     ///
@@ -168,13 +160,17 @@ impl<'a> Muster<'a> {
         Ok(())
     }
 
-    /// Every host that is not out, with what it has said.
-    pub fn answers(&self) -> Vec<Answer<'_>> {
-        let hosts = self.call.listing.hosts.iter().zip(&self.hosts);
-        hosts
-            .filter(|(_, candidate)| !candidate.has_failed())
-            .map(|(host, candidate)| Answer { host, hello: candidate.hello() })
-            .collect()
+    /// The place in the listing of every host that is not out, and what it has said if it was
+    /// asked.
+    pub fn answers(&self) -> Vec<(usize, Option<Hello>)> {
+        let hosts = self.hosts.iter().enumerate();
+        let answered = hosts.filter(|(_, candidate)| !candidate.has_failed());
+        answered.map(|(at, candidate)| (at, candidate.hello().cloned())).collect()
+    }
+
+    /// Lets all of them go.
+    pub fn dismiss(&mut self) {
+        self.hosts.iter_mut().for_each(Candidate::dismiss);
     }
 
     /// Places the ranks, has every agent make ready, and returns where the ranks run.
@@ -249,14 +245,7 @@ impl<'a> Muster<'a> {
                 continue;
             }
             numbers.push(at);
-            rooms.push(Room {
-                host: host.host.clone(),
-                slots: match host.slots {
-                    Slots::Counted(slots) => slots,
-                    Slots::Cores => candidate.hello().map_or(1, |hello| hello.parallelism),
-                },
-                max_slots: host.max_slots,
-            });
+            rooms.extend(host.room(candidate.hello()));
         }
         let placed = place(&rooms, &listing.wish, &listing.from)?;
         let mut chosen = vec![Vec::new(); listing.hosts.len()];

@@ -1,5 +1,7 @@
 //! `--dry-run`: the plan in words, nothing started.
 
+mod hosts;
+
 use std::fmt::Write as _;
 
 use px_runtime::deal::Next;
@@ -9,7 +11,9 @@ use px_runtime::job::{ChunkSize, Contract, Deal, Order, OutputName, Run};
 use px_runtime::records::Records;
 use px_runtime::root::setup::{Opened, dealer, open};
 
-use crate::plan::Plan;
+use crate::Refusal;
+use crate::plan::{DryRun, Plan};
+use hosts::Placed;
 
 /// What one rank will get.
 #[derive(Clone, Copy, Default)]
@@ -23,14 +27,29 @@ struct Share {
 ///
 /// # Errors
 /// What is wrong with the input.
-pub fn describe(plan: &Plan) -> Result<String, Message> {
-    let job = &plan.job;
+pub fn describe(plan: &Plan, how: DryRun) -> Result<String, Refusal> {
+    let mut job = plan.job.clone();
+    let placed = plan.listing.as_ref().map(|listing| Placed::new(plan, listing, how, &mut job));
+    let placed = placed.transpose()?;
+    let job = &job;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<9} {}", escape(&value));
     };
-    line("command", format!("{} ({})", job.command.shown, job.command.path.to_string_lossy()));
-    line("ranks", format!("{} on `{}`: {}", job.ranks, plan.host, plan.ranks_reason));
+    line(
+        "command",
+        match &placed {
+            None => format!("{} ({})", job.command.shown, job.command.path.to_string_lossy()),
+            Some(_) => job.command.shown.clone(),
+        },
+    );
+    line(
+        "ranks",
+        match &placed {
+            None => format!("{} on `{}`: {}", job.ranks, plan.host, plan.ranks_reason),
+            Some(placed) => placed.summary(),
+        },
+    );
     line(
         "records",
         match job.records {
@@ -78,9 +97,13 @@ pub fn describe(plan: &Plan) -> Result<String, Message> {
         Deal::Dynamic => "dynamic: to whichever rank is free",
     };
     line("deal", way.to_owned());
+    let is_known = placed.as_ref().is_none_or(Placed::is_known);
     match open(job).map_err(|error| error.message())? {
         Opened::Stream(..) => {
             line("input", "a stream: how it is cut shows only as it comes".to_owned());
+        }
+        Opened::Files(input, _) if !is_known => {
+            line("input", format!("{} bytes", input.layout().length()));
         }
         Opened::Files(input, _) => {
             let dealer = dealer(job, &input);
@@ -117,6 +140,9 @@ pub fn describe(plan: &Plan) -> Result<String, Message> {
             }
             table(&mut text, job.deal, &shares);
         }
+    }
+    if let Some(placed) = &placed {
+        text.push_str(&placed.tables(job.binding));
     }
     Ok(text)
 }
