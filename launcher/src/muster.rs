@@ -204,7 +204,11 @@ impl<'a> Muster<'a> {
                     candidate.is_blind(blind);
                     None
                 }
-                None => None,
+                None => {
+                    let none = job.input.is_empty();
+                    candidate.is_blind(if none { "there is none" } else { "it is a stream" });
+                    None
+                }
             };
             candidate.begin(Begin { assignment, view });
         }

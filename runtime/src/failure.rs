@@ -64,13 +64,19 @@ impl Message {
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
+        if character.is_control() || is_invisible(character) {
             let _ = write!(out, "{}", character.escape_default());
         } else {
             out.push(character);
         }
     }
     out
+}
+
+/// Whether a character takes no room or turns the direction of those around it.
+fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// What kind of failure it is, as far as the exit status goes.
@@ -161,6 +167,7 @@ mod tests {
 
     #[test]
     fn a_message_cannot_be_forged_by_what_it_names() {
+        assert_eq!(escape("a\u{202e}b"), "a\\u{202e}b");
         let message = Message::new("cannot open `a\nb\x1b[2J`").note("x");
         assert_eq!(
             message.render("error"),

@@ -8,7 +8,6 @@ use px_runtime::link::control::{Begin, Hello, Way};
 use px_runtime::link::joining::{Doors, JoinError, Joining, News, Rules};
 use px_runtime::link::remote::{Remote, Supply};
 use px_runtime::link::secret::Secret;
-use px_runtime::link::sight::Blind;
 use px_runtime::message::ExitStatus;
 use px_runtime::poller::{Poller, Ready};
 use px_runtime::root::Verbosity;
@@ -169,7 +168,7 @@ impl Candidate {
         }
     }
 
-    pub(super) fn is_blind(&mut self, blind: &Blind) {
+    pub(super) fn is_blind(&mut self, blind: impl ToString) {
         self.blind = Some(blind.to_string());
     }
 
@@ -343,7 +342,7 @@ impl Candidate {
                 News::Ready(blind) => {
                     self.ready = true;
                     if let Some(blind) = blind {
-                        self.is_blind(&blind);
+                        self.is_blind(blind);
                     }
                 }
             }
@@ -388,27 +387,22 @@ impl Candidate {
     pub(super) fn remarks(&self, ranks: usize) -> Vec<(Verbosity, String)> {
         let name = &self.name;
         let mut remarks = Vec::new();
-        match &self.linked {
-            Some((Way::Control, Some(why))) => {
-                let text = format!("data to and from `{name}` goes over ssh: {why}");
-                remarks.push((Verbosity::Usual, text));
-            }
-            Some((way, _)) => {
-                let way = match way {
-                    Way::Direct => "a connection to it",
-                    Way::Reverse => "a connection from it",
-                    Way::Control => "ssh, as asked for",
-                };
-                let text = format!("`{name}` runs {ranks} ranks; data goes over {way}");
-                remarks.push((Verbosity::Verbose, text));
-            }
-            None => {}
+        if let Some((Way::Control, Some(why))) = &self.linked {
+            let text = format!("data to and from `{name}` goes over ssh: {why}");
+            remarks.push((Verbosity::Usual, text));
         }
-        if let Some(why) = &self.blind {
-            let text = format!("`{name}` is sent the input: {why}");
-            remarks.push((Verbosity::Verbose, text));
-        } else if self.linked.is_some() {
-            let text = format!("`{name}` reads the input itself, if it has a name");
+        if let Some((way, _)) = &self.linked {
+            let way = match way {
+                Way::Direct => "a connection to it",
+                Way::Reverse => "a connection from it",
+                Way::Control => "ssh",
+            };
+            let ranks = if ranks == 1 { "1 rank".to_owned() } else { format!("{ranks} ranks") };
+            let input = match &self.blind {
+                Some(why) => format!("is sent the input: {why}"),
+                None => "reads the input itself".to_owned(),
+            };
+            let text = format!("`{name}` runs {ranks}, data goes over {way}, it {input}");
             remarks.push((Verbosity::Verbose, text));
         }
         if self.strangers > 0 {

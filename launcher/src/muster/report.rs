@@ -13,6 +13,17 @@ use crate::hostfile::allocation::Host;
 /// Hosts that a message tells of one by one.
 const LISTED: usize = 20;
 
+/// What a host says is shown no longer than this, in bytes.
+const LONGEST: usize = 2000;
+
+/// A host's own words, on one line and not too many.
+fn bounded(words: &str) -> String {
+    let words = words.trim();
+    let end = words.floor_char_boundary(LONGEST);
+    let dots = if end < words.len() { "..." } else { "" };
+    format!("{}{dots}", words[..end].replace('\n', "; "))
+}
+
 /// One message for all hosts that failed; `None` when none did.
 pub(super) fn failures(hosts: &[Host], candidates: &[Candidate]) -> Option<Refusal> {
     let failed: Vec<_> = candidates.iter().filter_map(|c| Some((c, c.failure.as_ref()?))).collect();
@@ -20,8 +31,9 @@ pub(super) fn failures(hosts: &[Host], candidates: &[Candidate]) -> Option<Refus
     let status = failed.iter().map(|(_, failure)| failure.status).find(|&status| status != OWN);
     let status = status.unwrap_or(OWN);
     let mut message = if let [_] = failed.as_slice() {
-        let mut message = Message::new(format!("host `{}`: {}", first.name(), failure.what));
-        message.notes.extend(failure.note.clone().map(|note| note.trim().replace('\n', "; ")));
+        let mut message =
+            Message::new(format!("host `{}`: {}", first.name(), bounded(&failure.what)));
+        message.notes.extend(failure.note.as_deref().map(bounded));
         message
     } else {
         let text = format!("{} of {} hosts cannot take part", failed.len(), hosts.len());
@@ -30,8 +42,12 @@ pub(super) fn failures(hosts: &[Host], candidates: &[Candidate]) -> Option<Refus
             let words = failure
                 .note
                 .as_deref()
-                .map_or(String::new(), |note| format!(" ({})", note.trim().replace('\n', "; ")));
-            message.notes.push(format!("`{}`: {}{words}", candidate.name(), failure.what));
+                .map_or(String::new(), |note| format!(" ({})", bounded(note)));
+            message.notes.push(format!(
+                "`{}`: {}{words}",
+                candidate.name(),
+                bounded(&failure.what)
+            ));
         }
         if failed.len() > LISTED {
             message.notes.push(format!("and {} more", failed.len() - LISTED));

@@ -154,8 +154,10 @@ impl Shell {
 
     /// What it has said on stderr so far, the last of it.
     pub fn said(&mut self) -> &[u8] {
+        const READS: u32 = 64;
         let mut bytes = [0; 1024];
-        while let Ok(count @ 1..) = rustix::io::read(&self.stderr, &mut bytes) {
+        for _ in 0..READS {
+            let Ok(count @ 1..) = rustix::io::read(&self.stderr, &mut bytes) else { break };
             self.said.extend_from_slice(&bytes[..count]);
             let more = self.said.len().saturating_sub(WORDS);
             self.said.drain(..more);

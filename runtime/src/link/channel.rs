@@ -449,6 +449,11 @@ impl Channel {
         }
     }
 
+    /// Wipes what was handed out: a secret was in it.
+    pub fn wipe_taken(&mut self) {
+        self.came[..self.taken].zeroize();
+    }
+
     /// What came and was not yet handed out.
     pub fn unread(&self) -> &[u8] {
         &self.came[self.taken..]

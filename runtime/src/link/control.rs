@@ -1,7 +1,7 @@
 //! Messages between root and agent, and the only use of `bincode`.
 //!
 //! ```text
-//! root   Open [Dial] Linked Begin  then  (Order | Pause | Resume)*  Leave
+//! root   Secret Open [Dial] Linked Begin  then  (Order | Pause | Resume)*  Leave
 //! agent  Hello (Fit [Listening] | Unfit) Ready  then  Told*  Left
 //! ```
 //!
@@ -14,6 +14,7 @@ use std::time::Duration;
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::sight::{Seen, View};
 use crate::agent::assignment::Assignment;
@@ -25,8 +26,10 @@ pub const FROM_AGENT: usize = 64 << 10;
 pub const FROM_ROOT: usize = 8 << 20;
 
 /// Root to agent.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub enum RootSays<'a> {
+    /// The secret of the link.
+    Secret(Zeroizing<[u8; 32]>),
     /// This is the job; make ready to be reached.
     Open(Box<Open>),
     /// Connect to the root there.
@@ -46,14 +49,12 @@ pub enum RootSays<'a> {
 }
 
 /// What an agent must know to be linked to, and what its host must have.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Open {
     /// The job's number.
     pub job: String,
     /// The agent's number in the job.
     pub agent: u32,
-    /// The secret of their link.
-    pub secret: [u8; 32],
     /// Silence after which the other side counts as lost.
     pub lease: Duration,
     /// Whether to listen for the root.
@@ -62,12 +63,6 @@ pub struct Open {
     pub packing: Packing,
     /// What is to run.
     pub errand: Errand,
-}
-
-impl std::fmt::Debug for Open {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Open").field("job", &self.job).finish_non_exhaustive()
-    }
 }
 
 /// The command as the user gave it, and where it is to run.
@@ -229,7 +224,7 @@ mod tests {
         for order in orders {
             let shown = format!("{order:?}");
             let decoded = decode::<RootSays<'_>>(&encoded(&RootSays::Order(order)));
-            let Ok(RootSays::Order(order)) = decoded else { panic!("{shown} became {decoded:?}") };
+            let Ok(RootSays::Order(order)) = decoded else { panic!("{shown} is lost") };
             assert_eq!(format!("{order:?}"), shown);
         }
     }

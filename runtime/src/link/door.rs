@@ -144,6 +144,14 @@ impl Door {
         self.places = self.places.max(self.missing.len());
     }
 
+    /// Expects an agent no more; a door at which nobody is expected closes.
+    pub fn forget(&mut self, agent: u32) {
+        self.missing.remove(&agent);
+        if self.missing.is_empty() {
+            self.close();
+        }
+    }
+
     /// Where peers are to dial.
     pub fn local_addr(&self) -> SocketAddr {
         self.address

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use zeroize::Zeroizing;
 
 use super::channel::{Channel, ChannelError, Ends};
 use super::control::{
@@ -224,6 +225,14 @@ impl Doors {
         }
     }
 
+    /// Expects `agent` no more: it is linked another way.
+    fn forget(&mut self, agent: u32) {
+        for (_, door) in &mut self.open {
+            door.forget(agent);
+        }
+        self.came.retain(|admitted| admitted.agent != agent);
+    }
+
     fn take(&mut self, agent: u32) -> Option<Admitted> {
         let at = self.came.iter().position(|admitted| admitted.agent == agent)?;
         Some(self.came.swap_remove(at))
@@ -366,7 +375,7 @@ impl Joining {
                 news.push(News::Hello(hello));
             }
             (AgentSays::Listening(Ok(address)), Phase::Linking { .. }) => {
-                // What it says of itself is believed no further than ssh has been there.
+                // The address is that of its login; only the port is news.
                 let address = match self.login {
                     Some((_, there)) => SocketAddr::new(there, address.port()),
                     None => address,
@@ -421,13 +430,15 @@ impl Joining {
         let open = Open {
             job: self.rules.job.clone(),
             agent: self.number,
-            secret: *self.secret.expose(),
             lease: self.rules.lease,
             listen,
             packing: self.rules.packing,
             errand: self.rules.errand.clone(),
         };
-        self.control.say_secret(&RootSays::Open(Box::new(open)));
+        let secret = Zeroizing::new(*self.secret.expose());
+        self.control.say_secret(&RootSays::Secret(secret));
+        // Its words and variables are as long as the system allows.
+        let _ = self.control.say(&RootSays::Open(Box::new(open)));
         self.phase = Phase::Linking { since: now, why: Vec::new(), invited: false };
     }
 
@@ -460,6 +471,23 @@ impl Joining {
 
     /// Looks for a way for data.
     fn link(
+        &mut self,
+        poller: &Poller,
+        doors: &mut Doors,
+        news: &mut Vec<News>,
+        now: Instant,
+    ) -> Result<(), JoinError> {
+        if !matches!(self.phase, Phase::Linking { .. }) {
+            return Ok(());
+        }
+        let linked = self.try_to_link(poller, doors, news, now);
+        if linked.is_err() || !matches!(self.phase, Phase::Linking { .. }) {
+            doors.forget(self.number);
+        }
+        linked
+    }
+
+    fn try_to_link(
         &mut self,
         poller: &Poller,
         doors: &mut Doors,

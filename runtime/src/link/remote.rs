@@ -144,6 +144,10 @@ pub struct Remote {
     pending: VecDeque<Pending>,
     told: VecDeque<FromAgent>,
     words: Vec<u8>,
+    /// The carrier may have said more.
+    wordy: bool,
+    /// Lost for this; its carrier may still say more until then.
+    losing: Option<(Loss, Instant)>,
     frames: u64,
     phase: Phase,
 }
@@ -170,6 +174,8 @@ impl Remote {
             pending: VecDeque::new(),
             told: VecDeque::new(),
             words: Vec::new(),
+            wordy: true,
+            losing: None,
             frames: 0,
             phase: Phase::Working,
         }
@@ -295,7 +301,6 @@ impl Remote {
         self.pending.clear();
         // What it told before counts; what was on its way never came.
         if !left {
-            self.wait_for_words();
             self.read_words();
             let mut message = Message::new(format!("host `{}` is lost: {loss}", self.bond.name));
             let words = String::from_utf8_lossy(&self.words);
@@ -305,23 +310,21 @@ impl Remote {
         }
     }
 
-    /// An agent that ends says why, on another pipe than the one whose end is seen first.
-    fn wait_for_words(&self) {
-        use rustix::event::{PollFd, PollFlags};
-        let Some(words) = self.bond.words.as_ref().filter(|_| self.bond.control.has_ended()) else {
-            return;
-        };
-        let mut fds = [PollFd::new(words, PollFlags::IN)];
-        let _ = rustix::event::poll(&mut fds, Some(&crate::sys::timespec(LAST_WORDS)));
-    }
-
+    /// Reads what the carrier says, a bounded part of it at a time: whoever floods holds up nobody.
     fn read_words(&mut self) {
-        let Some(words) = &self.bond.words else { return };
-        let mut bytes = [0; 1024];
-        while let Ok(count @ 1..) = rustix::io::read(words, &mut bytes) {
-            self.words.extend_from_slice(&bytes[..count]);
-            let more = self.words.len().saturating_sub(WORDS);
-            self.words.drain(..more);
+        const READS: u32 = 8;
+        for _ in 0..READS {
+            let Some(words) = self.bond.words.as_ref().filter(|_| self.wordy) else { return };
+            let mut bytes = [0; 1024];
+            match rustix::io::read(words, &mut bytes) {
+                Ok(0) => self.bond.words = None,
+                Ok(count) => {
+                    self.words.extend_from_slice(&bytes[..count]);
+                    let more = self.words.len().saturating_sub(WORDS);
+                    self.words.drain(..more);
+                }
+                Err(_) => self.wordy = false,
+            }
         }
     }
 
@@ -494,7 +497,7 @@ impl Link for Remote {
                     data.woken();
                 }
             }
-            Token::Link(_, Part::Words) => self.read_words(),
+            Token::Link(_, Part::Words) => self.wordy = true,
             _ => {}
         }
     }
@@ -503,10 +506,21 @@ impl Link for Remote {
         if self.phase == Phase::Over {
             return Moved::default();
         }
+        self.read_words();
+        if let Some((loss, until)) = self.losing.take() {
+            if self.bond.words.is_some() && now < until {
+                self.losing = Some((loss, until));
+                return Moved::default();
+            }
+            self.lose(&loss);
+            return Moved { any: true, ..Moved::default() };
+        }
         match self.exchange(now) {
             Ok(moved) => moved,
             Err(loss) => {
-                self.lose(&loss);
+                // An agent that ends says why, on another pipe than the one whose end is seen
+                // first.
+                self.losing = Some((loss, now + LAST_WORDS));
                 Moved { any: true, ..Moved::default() }
             }
         }
@@ -522,6 +536,9 @@ impl Link for Remote {
     fn deadline(&self) -> Option<Instant> {
         if self.phase == Phase::Over {
             return None;
+        }
+        if let Some((_, until)) = &self.losing {
+            return Some(*until);
         }
         let every = self.lease.beat();
         let control = self.bond.control.next_beat(every);

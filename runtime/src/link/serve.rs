@@ -100,6 +100,7 @@ struct Server<'a> {
     prepare: Prepare<'a>,
     hello: Hello,
     version: &'a str,
+    secret: Option<Secret>,
     open: Option<Open>,
     door: Option<Door>,
     dial: Option<Dial>,
@@ -148,6 +149,7 @@ pub fn serve(
         prepare,
         hello,
         version,
+        secret: None,
         open: None,
         door: None,
         dial: None,
@@ -356,6 +358,11 @@ impl Server<'_> {
 
     fn obey(&mut self, said: RootSays<'static>, now: Instant) -> Result<(), ServeError> {
         match said {
+            RootSays::Secret(mut secret) if self.secret.is_none() => {
+                self.secret = Some(Secret::take(&mut secret));
+                self.control.wipe_taken();
+                Ok(())
+            }
             RootSays::Open(open) if self.open.is_none() => self.open(*open, now),
             RootSays::Dial(address) => {
                 if let Some(open) = &self.open {
@@ -365,7 +372,7 @@ impl Server<'_> {
                         patience: open.lease.max(lease::USUAL),
                         user_timeout: open.lease,
                     };
-                    self.dial = Dial::start(&call, &self.guest(open, Side::Agent), now).ok();
+                    self.dial = Dial::start(&call, &self.guest(open, Side::Agent)?, now).ok();
                 }
                 Ok(())
             }
@@ -397,8 +404,10 @@ impl Server<'_> {
         }
     }
 
-    fn guest(&self, open: &Open, dialer: Side) -> Guest {
-        Guest {
+    fn guest(&self, open: &Open, dialer: Side) -> Result<Guest, ServeError> {
+        let secret = self.secret.as_ref();
+        let secret = secret.ok_or(ServeError::Protocol("a link without a secret"))?;
+        Ok(Guest {
             terms: Terms {
                 version: self.version.to_owned(),
                 job: open.job.clone(),
@@ -406,8 +415,8 @@ impl Server<'_> {
                 attempt: 1,
                 dialer,
             },
-            secret: Secret::take(&mut open.secret.clone()),
-        }
+            secret: Secret::take(&mut secret.expose().clone()),
+        })
     }
 
     fn open(&mut self, open: Open, now: Instant) -> Result<(), ServeError> {
@@ -427,7 +436,7 @@ impl Server<'_> {
                 None => Err("its login has no address".to_owned()),
                 Some((_, address)) => {
                     let place = Place { address, ports: None, user_timeout: open.lease };
-                    Door::for_one(&place, self.guest(&open, Side::Root))
+                    Door::for_one(&place, self.guest(&open, Side::Root)?)
                         .map_err(|error| error.to_string())
                 }
             };
@@ -495,6 +504,7 @@ impl Server<'_> {
     fn link(&mut self, way: Way) -> Result<(), ServeError> {
         self.close_door();
         self.dial = None;
+        self.secret = None;
         self.linked = true;
         let (direct, reverse) = (self.direct.take(), self.reverse.take());
         self.data = match way {
