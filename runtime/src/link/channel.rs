@@ -396,9 +396,10 @@ impl Channel {
         }
         self.open()?;
         if let Some(unpacker) = &mut self.unpacker {
+            let before = self.came.len();
             let used = unpacker.unpack(&self.packed, &mut self.came, TURN)?;
             self.packed.drain(..used);
-            any |= used > 0;
+            any |= used > 0 || self.came.len() > before;
         }
         if self.ended && !any && self.came.is_empty() {
             return Err(ChannelError::Closed);

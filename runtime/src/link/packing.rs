@@ -20,7 +20,11 @@ pub struct UnpackError(String);
 pub struct Packer(Encoder<'static>);
 
 /// Makes readable what came.
-pub struct Unpacker(Decoder<'static>);
+pub struct Unpacker {
+    decoder: Decoder<'static>,
+    /// Whether the decoder may hold bytes that had no room yet.
+    holds_more: bool,
+}
 
 impl Packer {
     /// Makes a packer.
@@ -66,7 +70,7 @@ impl Unpacker {
     pub fn new() -> std::io::Result<Self> {
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(WINDOW_LOG))?;
-        Ok(Unpacker(decoder))
+        Ok(Unpacker { decoder, holds_more: false })
     }
 
     /// Appends to `out` what `packed` holds, until `out` has `enough` bytes; says how much of
@@ -81,17 +85,16 @@ impl Unpacker {
         enough: usize,
     ) -> Result<usize, UnpackError> {
         let mut input = InBuffer::around(packed);
-        while out.len() < enough {
+        // Asked again and again without anything to do, the decoder gives up.
+        while out.len() < enough && (input.pos < packed.len() || self.holds_more) {
             let start = out.len();
             out.resize(start + STEP, 0);
             let mut output = OutBuffer::around(&mut out[start..]);
-            let result = self.0.run(&mut input, &mut output);
+            let result = self.decoder.run(&mut input, &mut output);
             let got = output.pos();
             out.truncate(start + got);
             result.map_err(|error| UnpackError(error.to_string()))?;
-            if input.pos == packed.len() && got < STEP {
-                break;
-            }
+            self.holds_more = got == STEP;
         }
         Ok(input.pos)
     }
@@ -134,6 +137,20 @@ mod tests {
             }
         }
         assert_eq!((at, all), (packed.len(), plain.len()));
+    }
+
+    #[test]
+    fn looking_when_nothing_has_come_is_no_error() {
+        let (mut packer, mut unpacker) = (Packer::new().unwrap(), Unpacker::new().unwrap());
+        for plain in [vec![7; 10], vec![7; STEP], vec![7; 3 * STEP]] {
+            let packed = packer.pack(&plain).unwrap();
+            let mut out = Vec::new();
+            assert_eq!(unpacker.unpack(&packed, &mut out, usize::MAX).unwrap(), packed.len());
+            for _ in 0..100 {
+                assert_eq!(unpacker.unpack(&[], &mut out, usize::MAX).unwrap(), 0);
+            }
+            assert_eq!(out, plain);
+        }
     }
 
     #[test]
