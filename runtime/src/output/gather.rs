@@ -95,6 +95,8 @@ struct Lines {
 #[derive(Default)]
 struct Rank {
     lane: Lane,
+    /// The start of a line whose end is still to come, where output is in the order of lines.
+    piece: Lane,
     lines: Lines,
     over: bool,
     failed: bool,
@@ -328,7 +330,7 @@ impl Gather {
             Way::Lines if !self.header_waits => self.whole_lines(index, bytes),
             Way::Ranks if self.turn == index => Ok(self.stage.emit(bytes)?),
             Way::InputLines(_) => {
-                self.wait(index, bytes)?;
+                self.line_up(index, bytes)?;
                 self.advance_lines()
             }
             _ => self.wait(index, bytes),
@@ -337,6 +339,21 @@ impl Gather {
 
     fn wait(&mut self, rank: usize, bytes: Vec<u8>) -> Result<(), GatherError> {
         Ok(self.stage.hold.push(&mut self.ranks[rank].lane, bytes)?)
+    }
+
+    /// Has whole lines wait for their turn; one that has only begun is none yet, since its copy may
+    /// be lost.
+    fn line_up(&mut self, rank: usize, mut bytes: Vec<u8>) -> Result<(), GatherError> {
+        let rank = &mut self.ranks[rank];
+        let hold = &mut self.stage.hold;
+        if let Some(end) = memchr::memrchr(self.delimiter, &bytes) {
+            let rest = bytes[end + 1..].to_vec();
+            bytes.truncate(end + 1);
+            rank.lane.append(std::mem::take(&mut rank.piece));
+            hold.push(&mut rank.lane, bytes)?;
+            bytes = rest;
+        }
+        Ok(hold.push(&mut rank.piece, bytes)?)
     }
 
     /// Writes up to the last line end; the rest waits for its own.
@@ -427,7 +444,14 @@ impl Gather {
                 if fate == Fate::Stopped { Ok(()) } else { self.next_rank() }
             }
             Way::InputLines(_) => {
-                self.ranks[index].over = fate != Fate::Stopped;
+                let rank = &mut self.ranks[index];
+                let piece = std::mem::take(&mut rank.piece);
+                rank.over = fate != Fate::Stopped;
+                if rank.over {
+                    rank.lane.append(piece);
+                } else {
+                    self.stage.hold.discard(piece);
+                }
                 self.advance_lines()
             }
             Way::Chunks(chunks) => {

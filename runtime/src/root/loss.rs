@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::{RankState, Root, Source};
 use crate::failure::{Failure, Kind, Message};
 use crate::job::{Deal, Run};
+use crate::output::gather::Fate;
 use crate::output::hold::Lane;
 use crate::poller::Poller;
 
@@ -43,6 +44,11 @@ impl Root {
             let had_all = std::mem::replace(&mut state.over, true);
             state.lost = true;
             self.diagnostics.ended(rank);
+            if ran && self.job.run == Run::PerRank {
+                // Its last line may have been on its way.
+                let result = self.gather.ended(rank, Fate::Stopped);
+                self.gathered(result, poller, now);
+            }
             if self.stopping.is_some() || self.job.run == Run::PerRank {
                 continue;
             }
