@@ -18,6 +18,8 @@ use crate::records::Records;
 use crate::sys::fd::{pipe, set_nonblocking, unread_in_pipe};
 use crate::sys::spawn::{Image, Spawner, Streams};
 
+/// Bytes that are worth a system call of their own.
+const LARGE: usize = 32 << 10;
 /// Moved into one copy's stdin before another's turn, in bytes.
 const TURN: u64 = 2 << 20;
 /// Waits between attempts to start a copy when there are too many processes.
@@ -148,9 +150,24 @@ impl Copy {
         })
     }
 
-    pub(super) fn give_bytes(&mut self, bytes: &[u8]) {
+    /// Queues bytes; large ones are written at once as far as the pipe takes them, which saves a
+    /// copy. Returns how many were.
+    pub(super) fn give_bytes(&mut self, bytes: &[u8]) -> u64 {
         self.given += bytes.len() as u64;
-        self.feed.push_bytes(bytes);
+        let mut rest = bytes;
+        while rest.len() >= LARGE && self.feed.queued() == 0 && self.writable {
+            let Some(stdin) = &self.stdin else { break };
+            match rustix::io::write(stdin, rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(Errno::INTR) => {}
+                // What is queued tells of it.
+                Err(_) => break,
+            }
+        }
+        if !rest.is_empty() {
+            self.feed.push_bytes(rest);
+        }
+        (bytes.len() - rest.len()) as u64
     }
 
     pub(super) fn give_range(&mut self, range: Range<u64>) {

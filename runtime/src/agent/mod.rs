@@ -114,7 +114,10 @@ impl Agent {
             }
             ToAgent::Feed { rank, bytes } => {
                 if let Some(copy) = self.copy(rank) {
-                    copy.give_bytes(bytes);
+                    let written = copy.give_bytes(bytes);
+                    if written > 0 {
+                        self.told.push_back(FromAgent::Consumed { rank, bytes: written });
+                    }
                 }
             }
             ToAgent::Deal { rank, range } => {

@@ -52,20 +52,29 @@ impl InputFile {
     fn append_at(&self, buffer: &mut Vec<u8>, offset: u64, want: usize) -> Result<(), InputError> {
         let before = buffer.len();
         buffer.reserve(want);
+        // Not into all the room that there may be: what is not wanted would be copied for nothing.
+        let exact = buffer.capacity() - before <= want + want / 8;
         let got = loop {
-            match rustix::io::pread(&self.fd, rustix::buffer::spare_capacity(buffer), offset) {
+            let read = if exact {
+                rustix::io::pread(&self.fd, rustix::buffer::spare_capacity(buffer), offset)
+            } else {
+                buffer.resize(before + want, 0);
+                rustix::io::pread(&self.fd, &mut buffer[before..], offset)
+            };
+            match read {
                 Err(Errno::INTR) => {}
                 Err(source) => {
+                    buffer.truncate(before);
                     return Err(InputError::Read { name: self.name.clone(), offset, source });
                 }
                 Ok(got) => break got,
             }
         };
+        buffer.truncate(before + got.min(want));
         if got == 0 {
             self.check()?;
             return Err(InputError::Shrunk { name: self.name.clone(), was: self.end, now: offset });
         }
-        buffer.truncate(before + want);
         Ok(())
     }
 

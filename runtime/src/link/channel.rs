@@ -14,19 +14,20 @@ use zeroize::Zeroize;
 
 use super::control;
 use super::frame::{self, Decoded, Frame, FrameError, Kind};
+use super::incoming::Incoming;
 use super::packing::{Packer, Unpacker};
 use super::seal::{Opener, SealError, Sealer};
-use crate::buffers::{BUFFER, Buffers};
+use crate::buffers::Buffers;
 use crate::poller::{Part, Poller, Token};
 
-/// Read in one turn, so that other channels are served between.
-const TURN: usize = 1 << 20;
+/// Room for one read.
+const PIECE: usize = 128 << 10;
+/// With so many bytes more than the longest message not yet understood, no more are read.
+const AHEAD: usize = 1 << 20;
 /// Sealed bytes that wait to be written, above which no more are sealed.
 const SEALED_AHEAD: usize = 256 << 10;
 /// Frames are joined while they are no more than this, so that another of data fits a buffer.
 const JOINED: usize = 96 << 10;
-/// Buffers up to this size are kept by an idle channel.
-const KEPT: usize = 4 << 10;
 
 /// The descriptors of a channel.
 pub enum Ends {
@@ -95,12 +96,13 @@ pub struct Channel {
     written: usize,
     queued: usize,
     /// What came, not yet opened.
-    sealed: Vec<u8>,
+    sealed: Incoming,
     /// What came and was opened, not yet unpacked.
-    packed: Vec<u8>,
-    /// What came, readable; consumed up to `taken`.
-    came: Vec<u8>,
-    taken: usize,
+    packed: Incoming,
+    /// What came, readable.
+    came: Incoming,
+    /// Of it, the frame that was handed out last.
+    handed_out: usize,
     readable: bool,
     writable: bool,
     ended: bool,
@@ -120,7 +122,9 @@ impl Channel {
         buffers: Buffers,
         now: Instant,
     ) -> Self {
-        let (came, sealed) = if seal.is_some() { (Vec::new(), came) } else { (came, Vec::new()) };
+        let came = Incoming::of(came);
+        let (came, sealed) =
+            if seal.is_some() { (Incoming::default(), came) } else { (came, Incoming::default()) };
         Channel {
             ends,
             seal,
@@ -131,13 +135,13 @@ impl Channel {
             said: Vec::new(),
             waiting: VecDeque::new(),
             unsealed: 0,
-            packed: Vec::new(),
+            packed: Incoming::default(),
             out: VecDeque::new(),
             written: 0,
             queued: 0,
             sealed,
             came,
-            taken: 0,
+            handed_out: 0,
             readable: true,
             writable: true,
             ended: false,
@@ -287,7 +291,17 @@ impl Channel {
     }
 
     /// Says that it lives, if nothing was said for `every`.
+    ///
+    /// Where nothing was heard for as long either, memory is given back.
     pub fn beat(&mut self, every: Duration, now: Instant) {
+        if now >= self.heard + every {
+            for buffer in [&mut self.came, &mut self.sealed, &mut self.packed] {
+                buffer.release();
+            }
+            if self.said.is_empty() && self.said.capacity() > 0 {
+                self.buffers.give(std::mem::take(&mut self.said));
+            }
+        }
         if now >= self.spoke + every {
             self.spoke = now;
             if self.queued() == 0 {
@@ -363,29 +377,26 @@ impl Channel {
         Ok(())
     }
 
-    /// Reads what has come; says whether anything did.
+    /// Reads once what has come; says whether anything did.
     ///
     /// # Errors
     /// [`ChannelError::Closed`] once all that came before was handed out; reading, opening.
     pub fn receive(&mut self, now: Instant) -> Result<bool, ChannelError> {
-        self.compact();
         let mut any = false;
-        while self.readable && self.came.len() + self.sealed.len() + self.packed.len() < TURN {
-            let into = if self.seal.is_some() || self.unpacker.is_some() {
-                &mut self.sealed
-            } else {
-                &mut self.came
+        let full = self.longest_message + AHEAD;
+        if self.readable && self.came.len() < full && self.packed.len() < full {
+            let into = match (&self.seal, &self.unpacker) {
+                (Some(_), _) => &mut self.sealed,
+                (None, Some(_)) => &mut self.packed,
+                (None, None) => &mut self.came,
             };
-            if into.capacity() - into.len() < BUFFER / 4 {
-                into.reserve(BUFFER);
-            }
-            let read = rustix::io::read(self.ends.incoming(), rustix::buffer::spare_capacity(into));
-            match read {
+            match rustix::io::read(self.ends.incoming(), into.room(PIECE)) {
                 Ok(0) => {
                     self.ended = true;
                     self.readable = false;
                 }
-                Ok(_) => {
+                Ok(count) => {
+                    into.added(count);
                     any = true;
                     self.heard = now;
                 }
@@ -394,17 +405,20 @@ impl Channel {
                 Err(source) => return Err(ChannelError::Read(source)),
             }
         }
-        self.open()?;
-        if let Some(unpacker) = &mut self.unpacker {
-            let before = self.came.len();
-            let used = unpacker.unpack(&self.packed, &mut self.came, TURN)?;
-            self.packed.drain(..used);
-            any |= used > 0 || self.came.len() > before;
-        }
-        if self.ended && !any && self.came.is_empty() {
-            return Err(ChannelError::Closed);
+        any |= self.open()?;
+        if self.ended && !any {
+            let left = frame::decode(self.came.unread(), self.longest_message)?;
+            // A part of a frame, of which no more will come, is as good as nothing.
+            if matches!(left, Decoded::Incomplete { .. }) {
+                return Err(ChannelError::Closed);
+            }
         }
         Ok(any)
+    }
+
+    /// Whether there may be more to [`Channel::receive`] at once.
+    pub fn is_readable(&self) -> bool {
+        self.readable
     }
 
     /// Whether the other side has closed it; frames that came before may be left.
@@ -412,28 +426,27 @@ impl Channel {
         self.ended
     }
 
-    fn open(&mut self) -> Result<(), ChannelError> {
-        if let Some((_, opener)) = &mut self.seal {
+    /// Opens and unpacks what has come; says whether that gave anything.
+    fn open(&mut self) -> Result<bool, ChannelError> {
+        let before = self.came.len();
+        if let Some((_, opener)) = &mut self.seal
+            && !self.sealed.is_empty()
+        {
             let into = if self.unpacker.is_some() { &mut self.packed } else { &mut self.came };
-            let consumed = opener.open(&self.sealed, into)?;
-            self.sealed.drain(..consumed);
-        } else if self.unpacker.is_some() {
-            self.packed.append(&mut self.sealed);
-        } else {
-            self.came.append(&mut self.sealed);
+            let room = into.room(self.sealed.len());
+            let (consumed, held) = opener.open_into(self.sealed.unread(), room)?;
+            into.added(held);
+            self.sealed.take(consumed);
         }
-        Ok(())
-    }
-
-    /// Forgets what was handed out, and buffers that nothing is in.
-    fn compact(&mut self) {
-        self.came.drain(..self.taken);
-        self.taken = 0;
-        for buffer in [&mut self.came, &mut self.sealed, &mut self.packed, &mut self.said] {
-            if buffer.is_empty() && buffer.capacity() > KEPT {
-                *buffer = Vec::new();
-            }
+        if let Some(unpacker) = &mut self.unpacker {
+            let room = (self.longest_message + AHEAD).saturating_sub(self.came.len());
+            let mut plain = Vec::new();
+            let used = unpacker.unpack(self.packed.unread(), &mut plain, room)?;
+            self.packed.take(used);
+            self.came.room(plain.len())[..plain.len()].copy_from_slice(&plain);
+            self.came.added(plain.len());
         }
+        Ok(self.came.len() > before)
     }
 
     /// Hands out the next frame that is whole.
@@ -441,9 +454,11 @@ impl Channel {
     /// # Errors
     /// [`ChannelError::Frame`].
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, ChannelError> {
-        match frame::decode(&self.came[self.taken..], self.longest_message)? {
+        // Taken with the next call, so that its bytes can stay where they are.
+        self.came.take(std::mem::take(&mut self.handed_out));
+        match frame::decode(self.came.unread(), self.longest_message)? {
             Decoded::Frame(frame) => {
-                self.taken += frame::HEADER + frame.payload.len();
+                self.handed_out = frame::HEADER + frame.payload.len();
                 Ok(Some(frame))
             }
             Decoded::Incomplete { .. } => Ok(None),
@@ -452,17 +467,18 @@ impl Channel {
 
     /// Wipes what was handed out: a secret was in it.
     pub fn wipe_taken(&mut self) {
-        self.came[..self.taken].zeroize();
+        self.came.take(std::mem::take(&mut self.handed_out));
+        self.came.wipe();
     }
 
     /// What came and was not yet handed out.
     pub fn unread(&self) -> &[u8] {
-        &self.came[self.taken..]
+        self.came.unread()
     }
 
     /// Passes over the next `length` bytes, which are no frame.
     pub fn skip(&mut self, length: usize) {
-        self.taken = (self.taken + length).min(self.came.len());
+        self.came.take(length);
     }
 
     /// Says that nothing more will be written.

@@ -16,7 +16,9 @@
 pub const HEADER: usize = 16;
 
 /// Most bytes that a frame of data carries.
-pub const LARGEST_DATA: usize = 128 << 10;
+///
+/// A little less than what the allocator maps and unmaps one by one.
+pub const LARGEST_DATA: usize = 120 << 10;
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@
 //! |---|---|---|
 //! | [`frame`], [`control`], [`preamble`] | what stands on a channel | no |
 //! | [`packing`], [`secret`], [`seal`] | compressing and sealing it | no |
+//! | [`incoming`] | bytes that wait to be understood | no |
 //! | [`channel`] | frames over descriptors that never make anyone wait | yes |
 //! | [`hello`], [`place`], [`door`], [`dial`] | how a connection comes about | yes |
 //! | [`joining`] | how the root takes an agent into a job | yes |
@@ -28,6 +29,7 @@ pub mod dial;
 pub mod door;
 pub mod frame;
 pub mod hello;
+pub mod incoming;
 pub mod joining;
 pub mod lease;
 pub mod packing;

@@ -27,8 +27,8 @@ use crate::records::Records;
 /// What may be on its way to a rank that reads the bytes itself, and to one that is sent them.
 const BY_REFERENCE: Windows = Windows { dealt: 8 << 20, allowance: 1 << 20 };
 const BY_VALUE: Windows = Windows { dealt: 1 << 20, allowance: 1 << 20 };
-/// Frames heard before another link's turn.
-const FRAMES: usize = 256;
+/// Reads before another link's turn.
+const READS: u32 = 4;
 /// For the carrier of a channel that has ended to say why.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Kept of what the carrier says, in bytes.
@@ -353,13 +353,16 @@ impl Remote {
 
     /// Takes what one channel has brought.
     fn receive(&mut self, is_data: bool, now: Instant, more: &mut bool) -> Result<bool, Loss> {
-        let Some(channel) = self.channel(is_data) else { return Ok(false) };
-        let mut any = channel.receive(now)?;
-        for _ in 0..FRAMES {
-            if !self.hear(is_data)? {
+        let mut any = false;
+        for _ in 0..READS {
+            let Some(channel) = self.channel(is_data) else { return Ok(any) };
+            any |= channel.receive(now)?;
+            while self.hear(is_data)? {
+                any = true;
+            }
+            if !self.channel(is_data).is_some_and(|channel| channel.is_readable()) {
                 return Ok(any);
             }
-            any = true;
         }
         *more = true;
         Ok(any)

@@ -258,6 +258,35 @@ impl Opener {
         Ok(received.len() - rest.len())
     }
 
+    /// Opens the whole records that `received` begins with into `out`, which must have room for as
+    /// many bytes; returns how many bytes of `received` they took and how many they held.
+    ///
+    /// # Errors
+    /// As [`Opener::open`].
+    pub fn open_into(
+        &mut self,
+        received: &[u8],
+        out: &mut [u8],
+    ) -> Result<(usize, usize), SealError> {
+        let mut rest = received;
+        let mut held = 0;
+        while let Some((length, after)) = rest.split_first_chunk() {
+            let length = usize::from(u16::from_le_bytes(*length));
+            if length < TAG_BYTES {
+                return Err(SealError::TooShort { found: length });
+            }
+            let Some((sealed, after)) = after.split_at_checked(length) else { break };
+            if self.number == u64::MAX {
+                return Err(SealError::UsedUp { number: self.number });
+            }
+            let opened = self.keys.read_message(self.number, sealed, &mut out[held..]);
+            held += opened.map_err(|_| SealError::Forged { number: self.number })?;
+            self.number += 1;
+            rest = after;
+        }
+        Ok((received.len() - rest.len(), held))
+    }
+
     fn open_one(&mut self, sealed: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
         if self.number == u64::MAX {
             return Err(SealError::UsedUp { number: self.number });

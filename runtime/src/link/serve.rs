@@ -39,8 +39,8 @@ const STIR: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(1);
 /// How often doors are looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// Frames heard before copies' turn.
-const FRAMES: usize = 256;
+/// Reads before copies' turn.
+const READS: u32 = 4;
 /// Before a root has said what the lease is.
 const FIRST_LEASE: Duration = Duration::from_secs(150);
 /// For the root's end of the connection to be closed after all was said.
@@ -323,13 +323,15 @@ impl Server<'_> {
         now: Instant,
         moved: &mut Moved,
     ) -> Result<(), ServeError> {
-        let Some(channel) = self.channel(is_data) else { return Ok(()) };
-        moved.any |= channel.receive(now)?;
-        for _ in 0..FRAMES {
-            if !self.hear(is_data, now)? {
+        for _ in 0..READS {
+            let Some(channel) = self.channel(is_data) else { return Ok(()) };
+            moved.any |= channel.receive(now)?;
+            while self.hear(is_data, now)? {
+                moved.any = true;
+            }
+            if !self.channel(is_data).is_some_and(|channel| channel.is_readable()) {
                 return Ok(());
             }
-            moved.any = true;
         }
         moved.more = true;
         Ok(())
