@@ -80,7 +80,12 @@ pub fn listing(options: &Options, wish: Wish) -> Result<Option<Listing>, Message
         return Ok(None);
     }
     let hosts = allocate(&entries)?;
-    Ok(Some(Listing { hosts, from: from.join(", "), wish, reach: reach(options)? }))
+    let reach = reach(options)?;
+    if let Some(least) = reach.least.filter(|&least| least as usize > hosts.len()) {
+        let text = format!("`--min-hosts {least}` asks for more than the {} listed", hosts.len());
+        return Err(Message::new(text));
+    }
+    Ok(Some(Listing { hosts, from: from.join(", "), wish, reach }))
 }
 
 /// How ranks are to be placed.

@@ -34,6 +34,7 @@ use crate::hostfile::allocation::Host;
 use crate::hosts::Listing;
 use crate::placement::place;
 use crate::plan::check_directory;
+use crate::ssh::jump::{self, Jumps};
 use crate::ssh::own::Own;
 use crate::{Refusal, agent, command, say};
 use candidate::{Candidate, Stage};
@@ -96,6 +97,7 @@ pub struct Muster<'a> {
     rules: Rules,
     secret: Secret,
     own: Own,
+    jumps: Jumps,
     hosts: Vec<Candidate>,
 }
 
@@ -133,6 +135,7 @@ impl<'a> Muster<'a> {
             doors: Doors::new(reach.listen.clone()),
             hosts: hosts.collect(),
             secret: Secret::random().map_err(|error| told(&error))?,
+            jumps: Jumps::look(&reach.rsh),
             own: Own::open().map_err(|error| told(&error))?,
             rules,
             poller,
@@ -290,16 +293,24 @@ impl<'a> Muster<'a> {
             rules: &self.rules,
             secret: &self.secret,
             own: &self.own,
+            jumps: &self.jumps,
             poller: self.poller,
             verbosity: self.call.verbosity,
             only_ask: self.call.only_ask,
         };
-        for host in &mut self.hosts {
-            if host.is_due(now) && logins < most {
-                logins += 1;
-                host.log_in(&context, now);
+        for at in 0..self.hosts.len() {
+            if self.hosts[at].is_due(now) && logins < most {
+                let jump = self.hosts[at].find_jump(&context);
+                let through =
+                    |host: &&Candidate| host.is_logging_in() && host.jump() == jump.as_deref();
+                let busy =
+                    jump.is_some() && self.hosts.iter().filter(through).count() >= jump::LOGINS;
+                if !busy {
+                    logins += 1;
+                    self.hosts[at].log_in(&context, now);
+                }
             }
-            host.turn(&context, &mut self.doors, now);
+            self.hosts[at].turn(&context, &mut self.doors, now);
         }
     }
 

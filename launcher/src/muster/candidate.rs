@@ -16,6 +16,7 @@ use crate::hostfile::allocation::Host;
 use crate::hosts::Listing;
 use crate::ssh::command::Target;
 use crate::ssh::explain::explain;
+use crate::ssh::jump::Jumps;
 use crate::ssh::login::{Event, Login};
 use crate::ssh::mark::Mark;
 use crate::ssh::own::Own;
@@ -35,6 +36,7 @@ pub(super) struct Context<'a> {
     pub(super) rules: &'a Rules,
     pub(super) secret: &'a Secret,
     pub(super) own: &'a Own,
+    pub(super) jumps: &'a Jumps,
     pub(super) poller: &'a Poller,
     pub(super) verbosity: Verbosity,
     pub(super) only_ask: bool,
@@ -91,6 +93,8 @@ pub(super) struct Candidate {
     ready: bool,
     blind: Option<String>,
     strangers: u64,
+    /// The host that its login goes through, once that was asked.
+    jump: Option<Option<String>>,
     logins: u32,
     pub(super) failure: Option<Failure>,
     pub(super) told: bool,
@@ -109,6 +113,7 @@ impl Candidate {
             ready: false,
             blind: None,
             strangers: 0,
+            jump: None,
             logins: 0,
             failure: None,
             told: false,
@@ -198,6 +203,20 @@ impl Candidate {
             _ => {}
         }
         self.failure = Some(failure);
+    }
+
+    /// The host that its login goes through.
+    pub(super) fn jump(&self) -> Option<&str> {
+        self.jump.as_ref()?.as_deref()
+    }
+
+    /// Finds the host that its login goes through.
+    pub(super) fn find_jump(&mut self, context: &Context<'_>) -> Option<String> {
+        if self.jump.is_none() {
+            let rsh = &context.listing.reach.rsh;
+            self.jump = Some(context.jumps.on_the_way(rsh, self.target()));
+        }
+        self.jump().map(str::to_owned)
     }
 
     /// Starts a login.
@@ -354,6 +373,11 @@ impl Candidate {
         let mut failure = Failure::new(error.to_string());
         if let JoinError::Unfit { status, .. } = error {
             failure.status = *status;
+        }
+        if let JoinError::NoConnection(_) = error {
+            let help =
+                "`--link auto` falls back to ssh; `--listen` has the host connect to this one";
+            failure.help = Some(help.to_owned());
         }
         if let JoinError::Version { .. } = error {
             failure.help = Some("`--agent-path` names another, or leave it out".to_owned());

@@ -143,6 +143,25 @@ impl Rsh {
         Ok(words.into_iter().map(OsString::from).collect())
     }
 
+    /// Whether the user's arguments may say on which way a host is reached.
+    pub fn chooses_its_way(&self) -> bool {
+        self.arguments.iter().any(|word| {
+            let word = word.to_ascii_lowercase();
+            word.starts_with("-j") || word.starts_with("-f") || word.contains("proxy")
+        })
+    }
+
+    /// All words that have ssh print its settings for `target`.
+    pub fn question(&self, target: Target<'_>) -> Vec<OsString> {
+        let mut words = vec![self.program.clone()];
+        words.extend(self.arguments.iter().cloned());
+        words.push("-G".to_owned());
+        words.extend(target.user.into_iter().flat_map(|user| ["-l".to_owned(), user.into()]));
+        words.extend(target.port.into_iter().flat_map(|port| ["-p".to_owned(), port.to_string()]));
+        words.extend(["--".to_owned(), target.host.to_owned()]);
+        words.into_iter().map(OsString::from).collect()
+    }
+
     fn plain_name(&self, target: Target<'_>) -> Result<String, RshError> {
         let host = target.host.to_owned();
         if let Some(port) = target.port {

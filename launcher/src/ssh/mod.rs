@@ -4,6 +4,7 @@
 pub mod command;
 pub mod explain;
 pub mod identity;
+pub mod jump;
 pub mod login;
 pub mod mark;
 pub mod own;
