@@ -119,7 +119,7 @@ pub enum Fault {
          found {0}"
     )]
     Relative(Found),
-    #[error("`binding=` is not supported because copies are not bound to cores, found {0}")]
+    #[error("`binding=` is not supported because `--bind-to` says it for all hosts, found {0}")]
     Binding(Found),
     #[error("`ifname=` is not supported because ssh chooses the network interface, found {0}")]
     Interface(Found),

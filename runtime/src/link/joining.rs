@@ -534,7 +534,7 @@ impl Joining {
         let hopeless = self.login.is_none() && doors.listen.is_none();
         if now >= since + TRIED || hopeless {
             if why.is_empty() {
-                why.push(format!("none came about within {} s", TRIED.as_secs()));
+                why.push(format!("nothing got through within {} s", TRIED.as_secs()));
             }
             let why = why.join("; ");
             if self.rules.allowed == Allowed::Connection {
