@@ -12,9 +12,14 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use px_tests::lab::Lab;
 use px_tests::{Job, Outcome, Scratch, binary, records};
 
-const EXAMPLES: [&str; 5] = ["word-count", "log-filter", "file-list", "gzip", "json-lines"];
+const EXAMPLES: [&str; 6] =
+    ["word-count", "log-filter", "file-list", "gzip", "json-lines", "hosts"];
+
+/// The section of the README that shows them.
+const USES: &str = "Six real uses";
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -118,7 +123,7 @@ fn each_example_prints_what_its_expected_file_says() {
 fn each_example_fails_when_its_job_fails() {
     for script in ["word-count/run.sh", "log-filter/run.sh", "log-filter/mask.sh"]
         .into_iter()
-        .chain(["file-list/run.sh", "gzip/run.sh", "json-lines/run.sh"])
+        .chain(["file-list/run.sh", "gzip/run.sh", "json-lines/run.sh", "hosts/run.sh"])
     {
         example(script, &[], Path::new("false")).exits(1);
     }
@@ -237,10 +242,25 @@ fn json_lines_with_a_line_that_is_no_json_fails_and_names_the_chunk() {
     outcome.exits(1).says("JSONDecodeError").says("chunk 1");
 }
 
-/// The section of the README that shows the examples.
-fn readme_section() -> String {
+#[test]
+fn hosts_prints_what_one_factor_prints_whatever_slots_the_hostfile_has() {
+    let scratch = Scratch::new();
+    let number = |index: u64| format!("{}\n", index * index * 999_983 + index);
+    for (name, numbers) in texts(number).iter().filter(|(name, _)| *name != "many") {
+        let numbers = scratch.file(name, numbers);
+        let wanted = sequential("factor < \"$1\"", &[&numbers]);
+        for slots in [1, 2, 5] {
+            let hosts = scratch.file("hosts", format!("localhost slots={slots}\n"));
+            let outcome = example("hosts/run.sh", &[&hosts, &numbers], &binary::pxrun());
+            outcome.ok().quiet().prints(&wanted);
+        }
+    }
+}
+
+/// A section of the README, by its title.
+fn readme_section(title: &str) -> String {
     let readme = fs::read_to_string(top().join("README.md")).expect("README.md");
-    let (_, section) = readme.split_once("\n## Five real uses\n").expect("`## Five real uses`");
+    let (_, section) = readme.split_once(&format!("\n## {title}\n")).expect(title);
     section.split_once("\n## ").map_or(section, |(section, _)| section).to_owned()
 }
 
@@ -260,7 +280,7 @@ fn quoted(section: &str) -> Vec<&str> {
 
 #[test]
 fn every_command_line_that_the_readme_quotes_is_an_examples() {
-    let section = readme_section();
+    let section = readme_section(USES);
     let quoted = quoted(&section);
     let script = |name| {
         let path = top().join("examples").join(name).join("run.sh");
@@ -277,15 +297,23 @@ fn every_command_line_that_the_readme_quotes_is_an_examples() {
     }
 }
 
-#[test]
-fn every_block_of_the_readme_section_prints_what_the_readme_shows() {
+/// A folder to try the README in, and the `PATH` of its reader.
+fn readers_folder() -> (Scratch, OsString) {
     let scratch = Scratch::new();
-    symlink(top().join("examples"), scratch.at("examples")).unwrap();
+    for name in ["examples", "LICENSE-APACHE"] {
+        symlink(top().join(name), scratch.at(name)).unwrap();
+    }
     symlink(binary::pxrun(), scratch.at("pxrun")).unwrap();
     let mut path = OsString::from(scratch.path());
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap());
-    let section = readme_section();
+    (scratch, path)
+}
+
+#[test]
+fn every_block_of_the_readme_section_prints_what_the_readme_shows() {
+    let (scratch, path) = readers_folder();
+    let section = readme_section(USES);
     let blocks = blocks(&section);
     for (at, (kind, lines)) in blocks.iter().enumerate() {
         if *kind != "sh" {
@@ -299,4 +327,28 @@ fn every_block_of_the_readme_section_prints_what_the_readme_shows() {
             outcome.prints(shown);
         }
     }
+}
+
+#[test]
+fn every_block_of_the_readmes_section_on_hosts_prints_what_the_readme_shows() {
+    let lab = px_tests::lab!(Lab::of(4));
+    let (scratch, path) = readers_folder();
+    let section = readme_section("More than one machine");
+    let blocks = blocks(&section);
+    let mut shells = 0;
+    for (at, (_, lines)) in blocks.iter().enumerate().filter(|(_, (kind, _))| *kind == "sh") {
+        shells += 1;
+        let mut bash = lab.command("timeout");
+        bash.args(["-k", "5", "120", "bash", "-euo", "pipefail", "-c", lines]);
+        bash.current_dir(scratch.path());
+        let outcome = ended(bash.env("PATH", &path).stdin(Stdio::null()));
+        match blocks.get(at + 1) {
+            Some(("text", shown)) if shown.starts_with("pxrun: error") => {
+                outcome.own_error().check(outcome.stderr == *shown, || "the README's words".into())
+            }
+            Some(("text", shown)) => outcome.ok().prints(shown),
+            _ => outcome.ok(),
+        };
+    }
+    assert!(shells >= 5, "the section has {shells} blocks to run");
 }
