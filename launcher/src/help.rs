@@ -2,7 +2,7 @@
 
 /// The text: a screen or two.
 pub const TEXT: &str = "\
-pxrun - runs one copy of a command on every core, deals it input and gathers its output
+pxrun - runs one copy of a command on every core of every host, deals it input, gathers its output
 
 usage: pxrun [OPTIONS] [--] COMMAND [ARG]...
 
@@ -12,10 +12,27 @@ usage: pxrun [OPTIONS] [--] COMMAND [ARG]...
   pxrun --records nul --deal dynamic python handle.py < names    by whoever is free
   pxrun --run per-chunk -k --chunk-size 1M gzip < in > in.gz    a fresh copy for each chunk
   pxrun --ok 0,1 grep ERROR < log                 status 1 of grep is no error
+  pxrun --hostfile hosts python up.py < in        every core of every host that `ssh HOST` reaches
 
 ranks
-  -n, -np, --np N           copies; default: the cores this process may use
-  --oversubscribe[=K]       K copies a core (2 without K)
+  -n, -np, --np N           copies; default: all slots of the hosts, or the cores of this one
+  --oversubscribe[=K]       more than there are slots; without hosts: K copies a core (2 without K)
+  --map-by WAY              slot: one host after the other is filled; host: one on each in turn
+  -N, --ranks-per-host K    K copies on each host; also -ppn, -perhost, -npernode
+  --bind-to WHAT            none, or core: each copy has a core of its own
+hosts
+  -f, --hostfile FILE       hosts to run on, as Open MPI, MPICH, PBS write them; also -machinefile
+  -H, --host HOST,HOST      the same in a word: `node1:4,ann@node[2-9]:4`
+  -x, --env NAME[=VALUE]    sets a variable for the copies on all hosts
+  --wdir DIR                where copies run; default: the same path as here
+  --min-hosts N             go on without hosts that cannot take part, if N can
+  --lease S                 seconds of silence after which a host is lost (default 10)
+  --rsh COMMAND             what to log in with (default ssh)
+  --ssh-parallel N          logins at once (default 32)
+  --agent-path FILE         the pxrun that hosts have already; default: it is sent to them
+  --link HOW                data goes by tcp or by ssh; auto: by tcp if a connection can be made
+  --listen ADDR[:PORT[-PORT]]    where hosts may connect to, if nothing can connect to them
+  --compress                for networks slower than a core
 input
   -i, --input FILE          input, `-` for stdin; may be repeated; default stdin
   --records KIND            what a record is: lines, nul, bytes=N (default lines)
@@ -27,7 +44,7 @@ input
   --run HOW                 per-rank: one long-lived copy a core; per-chunk: one a chunk
 output
   -o, --output FILE         output; replaces FILE when the job has gone well
-  -k                        the same as --order input
+  -k, --keep-order          the same as --order input
   --order ORDER             none (whole lines as they come), input, rank
   --contract lines          each copy prints one line for each line: lets -k keep copies alive
   -t, --tag                 each line of output and stderr starts with its rank: `[3] `
@@ -42,8 +59,8 @@ failures
 reports
   --progress WHEN           auto, always, never: a bar on stderr
   --joblog FILE             a line for each copy that has ended
-  --dry-run                 print the plan, start nothing
-  -v, -q                    say more, say only errors
+  --dry-run[=offline]       print the plan, start nothing; offline: ask no host either
+  -v, --verbose   -q, --quiet    say more, say only errors
   -V, --version   -h, --help
 
 exit status: 0 all went well; a failed copy's own; 126 not executable; 127 not found;
@@ -53,13 +70,42 @@ exit status: 0 all went well; a failed copy's own; 126 not executable; 127 not f
 #[cfg(test)]
 mod tests {
     use super::TEXT;
+    use crate::options::FLAGS;
+    use crate::words::{SHORT_WITH_VALUE, SPELLINGS, WITH_VALUE};
 
     #[test]
     fn help_names_every_option_and_fits_on_two_screens() {
-        for name in crate::words::WITH_VALUE {
+        for name in all() {
             assert!(TEXT.contains(&format!("--{name}")), "{name}");
         }
-        assert!(TEXT.lines().count() <= 60);
+        assert!(TEXT.lines().count() <= 80);
         assert!(TEXT.lines().all(|line| line.chars().count() <= 100));
+    }
+
+    #[test]
+    fn the_manual_names_every_option_in_each_of_its_spellings() {
+        let manual = include_str!("../man/pxrun.1").replace('\\', "");
+        let long = all().map(|name| format!("--{name}"));
+        let elsewhere = SPELLINGS.iter().map(|(name, _)| format!("-{name}"));
+        let letters = SHORT_WITH_VALUE.iter().map(|(letter, _)| char::from(*letter));
+        let letters = letters.chain(FLAGS.iter().filter_map(|(_, letter)| *letter));
+        for word in long.chain(elsewhere).chain(letters.map(|letter| format!("-{letter}"))) {
+            let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-');
+            let mut places = manual.match_indices(&word);
+            let found = places.any(|(at, _)| {
+                let before = manual[..at].chars().next_back();
+                before != Some('-') && ends(&manual[at + word.len()..])
+            });
+            assert!(found, "{word}");
+        }
+        for name in px_runtime::agent::assignment::VARIABLES.iter().chain(&["PX_HOSTFILE"]) {
+            assert!(manual.contains(name), "{name}");
+        }
+    }
+
+    /// The long names of all options.
+    fn all() -> impl Iterator<Item = &'static str> {
+        let others = ["oversubscribe", "dry-run", "help"].into_iter();
+        WITH_VALUE.into_iter().chain(FLAGS.into_iter().map(|(name, _)| name)).chain(others)
     }
 }

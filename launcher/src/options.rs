@@ -31,7 +31,7 @@ pub struct Options {
 const REPEATABLE: [&str; 3] = ["input", "hostfile", "env"];
 
 /// Options without a value.
-const FLAGS: [(&str, Option<char>); 8] = [
+pub(crate) const FLAGS: [(&str, Option<char>); 8] = [
     ("keep-order", Some('k')),
     ("tag", Some('t')),
     ("allow-early-exit", None),

@@ -82,7 +82,7 @@ impl Plan {
 /// # Errors
 /// Whatever is wrong with the options, the command or this process's limits.
 pub fn plan(options: Options) -> Result<Plan, Refusal> {
-    std::env::current_dir().map_err(|error| {
+    let here = std::env::current_dir().map_err(|error| {
         Message::new(format!("the working directory is gone: {error}")).help("cd to another one")
     })?;
     let np = options.value("np", |text| values::whole(text, 1, MOST_RANKS))?;
@@ -132,7 +132,8 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
             None => command::resolve(&options.command, &variables)?,
             Some(_) => command::elsewhere(&options.command)?,
         },
-        directory: options.raw("wdir").map(PathBuf::from),
+        // A host's login begins elsewhere.
+        directory: options.raw("wdir").map(|given| here.join(given)),
         ranks,
         records,
         header: options.value("header", |t| values::whole(t, 0, u64::MAX))?.unwrap_or(0),

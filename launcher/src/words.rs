@@ -64,7 +64,7 @@ pub(crate) const SHORT_WITH_VALUE: [(u8, &str); 7] = [
     (b'x', "env"),
 ];
 /// How other launchers spell an option, with one dash or two.
-const SPELLINGS: [(&str, &str); 8] = [
+pub(crate) const SPELLINGS: [(&str, &str); 8] = [
     ("hostfile", "hostfile"),
     ("machinefile", "hostfile"),
     ("host", "host"),
