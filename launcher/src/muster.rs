@@ -33,7 +33,7 @@ use rustix::process::Signal;
 use crate::hostfile::allocation::Host;
 use crate::hosts::Listing;
 use crate::placement::place;
-use crate::plan::check_directory;
+use crate::plan::{check_descriptors, check_directory};
 use crate::ssh::jump::{self, Jumps};
 use crate::ssh::own::Own;
 use crate::{Refusal, agent, command, say};
@@ -191,6 +191,9 @@ impl<'a> Muster<'a> {
             }
             let name = candidate.name().to_owned();
             if matches!(candidate.stage, Stage::Here) {
+                let here = u32::try_from(ranks.len()).ok().and_then(NonZeroU32::new);
+                let here = here.unwrap_or(NonZeroU32::MIN);
+                check_descriptors(job, here, Some(self.call.listing))?;
                 job.command =
                     command::resolve(&self.call.listing_words(), &self.call.errand.variables)?;
                 if let Some(directory) = &job.directory {

@@ -159,7 +159,7 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
             .unwrap_or(Binding::None),
         id: job_id()?,
     };
-    check_descriptors(&job, listing.as_ref())?;
+    check_descriptors(&job, job.ranks, listing.as_ref())?;
     if let (Some(directory), None) = (&job.directory, &listing) {
         check_directory(directory)?;
     }
@@ -381,18 +381,26 @@ pub fn check_directory(directory: &Path) -> Result<(), Message> {
     Err(Message::new(text))
 }
 
-fn check_descriptors(job: &Job, listing: Option<&Listing>) -> Result<(), Message> {
+/// Makes sure that the files can be opened that `ranks` ranks here and all other hosts need.
+///
+/// # Errors
+/// The hard limit is too low.
+pub fn check_descriptors(
+    job: &Job,
+    ranks: NonZeroU32,
+    listing: Option<&Listing>,
+) -> Result<(), Message> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let may = limit.maximum.unwrap_or(u64::MAX);
     let hosts = listing.map_or(0, |listing| listing.hosts.len() as u64);
-    let needed = descriptors_needed(job.ranks) + job.input.len() as u64 + hosts * FDS_OF_A_HOST;
+    let needed = descriptors_needed(ranks) + job.input.len() as u64 + hosts * FDS_OF_A_HOST;
     if needed > may && hosts > 0 {
         let text = "open files are needed, but the hard limit is";
         return Err(Message::new(format!("{hosts} hosts do not fit: {needed} {text} {may}"))
             .help("use fewer hosts, or raise `ulimit -Hn`"));
     }
     if needed > may {
-        let (ranks, text) = (job.ranks, "open files are needed, but the hard limit is");
+        let text = "open files are needed, but the hard limit is";
         return Err(Message::new(format!("{ranks} ranks do not fit: {needed} {text} {may}"))
             .help("use fewer ranks, or raise `ulimit -Hn`"));
     }

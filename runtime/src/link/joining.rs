@@ -104,6 +104,9 @@ pub enum JoinError {
     /// No pxrun answered.
     #[error("what answered there is no pxrun agent")]
     NoAgent,
+    /// What it is to be told does not fit a message.
+    #[error("the command, its variables or the names of its inputs are too long to be sent")]
+    TooLong,
     /// It spoke out of turn.
     #[error("its agent broke the protocol: {0}")]
     Protocol(&'static str),
@@ -371,7 +374,7 @@ impl Joining {
         };
         match (said, &mut self.phase) {
             (AgentSays::Hello(hello), Phase::Hello) => {
-                self.greet(&hello, now);
+                self.greet(&hello, now)?;
                 news.push(News::Hello(hello));
             }
             (AgentSays::Listening(Ok(address)), Phase::Linking { .. }) => {
@@ -423,7 +426,7 @@ impl Joining {
         }
     }
 
-    fn greet(&mut self, hello: &Hello, now: Instant) {
+    fn greet(&mut self, hello: &Hello, now: Instant) -> Result<(), JoinError> {
         self.login = hello.login;
         self.lease = Lease::new(self.rules.lease, now);
         let listen = if self.rules.allowed == Allowed::Control { Listen::No } else { Listen::Yes };
@@ -437,9 +440,11 @@ impl Joining {
         };
         let secret = Zeroizing::new(*self.secret.expose());
         self.control.say_secret(&RootSays::Secret(secret));
-        // Its words and variables are as long as the system allows.
-        let _ = self.control.say(&RootSays::Open(Box::new(open)));
+        if !self.control.say(&RootSays::Open(Box::new(open))) {
+            return Err(JoinError::TooLong);
+        }
         self.phase = Phase::Linking { since: now, why: Vec::new(), invited: false };
+        Ok(())
     }
 
     fn guest(&self, dialer: Side) -> Guest {
@@ -585,7 +590,7 @@ impl Joining {
         self.ranks.clone_from(&begin.assignment.ranks);
         let message = RootSays::Begin(Box::new(begin));
         if !self.control.say(&message) {
-            return Err(JoinError::Protocol("command, environment and inputs are too long"));
+            return Err(JoinError::TooLong);
         }
         if let RootSays::Begin(begin) = message {
             self.view = begin.view;

@@ -296,7 +296,9 @@ impl Remote {
         if self.phase == Phase::Over {
             return;
         }
-        let left = self.phase == Phase::Leaving;
+        // One that goes without a word once all its copies have ended takes nothing along.
+        let gone = matches!(loss, Loss::Channel(_) | Loss::Silent(_));
+        let left = gone && self.phase == Phase::Leaving;
         self.phase = Phase::Over;
         self.pending.clear();
         // What it told before counts; what was on its way never came.

@@ -1,7 +1,7 @@
 //! The hosts of a job: which ranks run where, and the link to each host's agent.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::link::{Link, Moved, Windows};
 use crate::message::{FromAgent, ToAgent};
@@ -84,8 +84,36 @@ impl Hosts {
         self.hosts.iter().all(|host| host.link.is_quiet())
     }
 
+    /// Tells the agents that the silence to come means nothing, as far as that can be sent soon.
+    pub(super) fn announce_silence(&mut self, poller: &Poller, now: Instant) {
+        const FOR_SENDING: Duration = Duration::from_millis(500);
+        let since = Instant::now();
+        self.order(ToAgent::Pause, poller, now);
+        while !self.are_quiet() && since.elapsed() < FOR_SENDING {
+            self.pump(poller, now);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Says that the silence is over.
+    pub(super) fn end_silence(&mut self, poller: &Poller, now: Instant) {
+        self.forgive(now);
+        self.order(ToAgent::Resume, poller, now);
+    }
+
+    /// Does something that may take longer than a lease lasts, such as a look at all of the input.
+    pub(super) fn while_silent<T>(&mut self, poller: &Poller, work: impl FnOnce() -> T) -> T {
+        if self.hosts.iter().all(|host| host.number.is_none()) {
+            return work();
+        }
+        self.announce_silence(poller, Instant::now());
+        let done = work();
+        self.end_silence(poller, Instant::now());
+        done
+    }
+
     /// Counts the silence until now for nothing.
-    pub(super) fn forgive(&mut self, now: Instant) {
+    fn forgive(&mut self, now: Instant) {
         self.hosts.iter_mut().for_each(|host| host.link.forgive(now));
     }
 

@@ -35,6 +35,10 @@ impl Root {
         poller: &Poller,
         now: Instant,
     ) {
+        if self.finished {
+            // All copies had ended well, and yet something does not add up.
+            return self.fail_now(Failure { kind: Kind::Own, place: 0, message }, poller, now);
+        }
         let ranks = self.hosts.ranks_of(host).to_vec();
         let mut chunks = Vec::new();
         let mut exhausted = false;

@@ -459,20 +459,13 @@ impl Root {
 
     /// Stops the copies for now, and tells their agents that the silence to come means nothing.
     pub fn pause(&mut self, poller: &Poller, now: Instant) {
-        const FOR_SENDING: Duration = Duration::from_millis(500);
         self.forward(Signal::STOP, poller, now);
-        self.hosts.order(ToAgent::Pause, poller, now);
-        let end = Instant::now() + FOR_SENDING;
-        while !self.hosts.are_quiet() && Instant::now() < end {
-            self.hosts.pump(poller, now);
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.hosts.announce_silence(poller, now);
     }
 
     /// Has everything go on.
     pub fn resume(&mut self, poller: &Poller, now: Instant) {
-        self.hosts.forgive(now);
-        self.hosts.order(ToAgent::Resume, poller, now);
+        self.hosts.end_silence(poller, now);
         self.forward(Signal::CONT, poller, now);
     }
 

@@ -224,9 +224,29 @@ impl Root {
             }
         }
         let input = opened.files();
+        let mut own = None;
+        let mut hosts = Vec::new();
+        for Place { name, ranks, reach } in places {
+            let mut number = None;
+            let link = match reach {
+                Reach::There(events, link) => {
+                    number = Some(events);
+                    link
+                }
+                Reach::Here => {
+                    own = Some(hosts.len());
+                    let assignment = assignment(&job, name.clone(), ranks.clone());
+                    let agent = Agent::new(assignment, input.clone(), buffers.clone())
+                        .map_err(system("prepare to start copies"))?;
+                    Box::new(agent)
+                }
+            };
+            hosts.push(Host { name, ranks, number, link });
+        }
+        let mut hosts = Hosts::new(hosts, own);
         let (source, total) = match opened {
             Opened::Files(input, _) => {
-                let dealer = dealer(&job, &input)?;
+                let dealer = hosts.while_silent(&poller, || dealer(&job, &input))?;
                 let window = Window::new(job.records);
                 let total = Some(input.layout().length());
                 (Source::Files(FileSource::new(input, dealer, window)), total)
@@ -252,27 +272,8 @@ impl Root {
             tagged: job.tag == Tag::Rank,
             one_line_a_record: (job.contract == Contract::Lines).then_some(job.header),
         };
-        let mut own = None;
-        let mut hosts = Vec::new();
-        for Place { name, ranks, reach } in places {
-            let mut number = None;
-            let link = match reach {
-                Reach::There(events, link) => {
-                    number = Some(events);
-                    link
-                }
-                Reach::Here => {
-                    own = Some(hosts.len());
-                    let assignment = assignment(&job, name.clone(), ranks.clone());
-                    let agent = Agent::new(assignment, input.clone(), buffers.clone())
-                        .map_err(system("prepare to start copies"))?;
-                    Box::new(agent)
-                }
-            };
-            hosts.push(Host { name, ranks, number, link });
-        }
         let mut root = Root {
-            hosts: Hosts::new(hosts, own),
+            hosts,
             gather: Gather::new(Stage::new(hold, sink), way(&job), &terms),
             diagnostics: Diagnostics::new(stderr, ranks, job.tag == Tag::Rank),
             ending: Some(output.ending),
