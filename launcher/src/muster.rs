@@ -99,6 +99,7 @@ pub struct Muster<'a> {
     own: Own,
     jumps: Jumps,
     hosts: Vec<Candidate>,
+    since: Instant,
 }
 
 impl<'a> Muster<'a> {
@@ -112,6 +113,7 @@ impl<'a> Muster<'a> {
         poller: &'a Poller,
         orders: Option<Orders<'a>>,
     ) -> Result<Self, Message> {
+        let since = Instant::now();
         let told = |error: &dyn std::fmt::Display| Message::new(error.to_string());
         px_runtime::sys::memory::keep_secrets_out_of_core_files()
             .map_err(|errno| Message::new(format!("cannot keep secrets: {errno}")))?;
@@ -137,6 +139,7 @@ impl<'a> Muster<'a> {
             secret: Secret::random().map_err(|error| told(&error))?,
             jumps: Jumps::look(&reach.rsh),
             own: Own::open().map_err(|error| told(&error))?,
+            since,
             rules,
             poller,
             orders,
@@ -160,7 +163,18 @@ impl<'a> Muster<'a> {
         self.run_until(Candidate::has_answered)?;
         self.tell_failures()?;
         report::same_host_twice(&self.call.listing.hosts, &self.hosts)?;
+        self.tell_answers();
         Ok(())
+    }
+
+    fn tell_answers(&self) {
+        if self.call.verbosity < Verbosity::Verbose || self.call.only_ask {
+            return;
+        }
+        let count = self.hosts.iter().filter(|host| !host.has_failed()).count();
+        let hosts = if count == 1 { "host" } else { "hosts" };
+        let took = self.since.elapsed().as_secs_f64();
+        say(&Message::new(format!("{count} {hosts} answered within {took:.4} s")).render("note"));
     }
 
     /// The place in the listing of every host that is not out, and what it has said if it was
