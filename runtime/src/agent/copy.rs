@@ -299,10 +299,22 @@ fn spawn(
 
 impl Outlet {
     /// Reads once; says also how much of the pipe that was in percent.
-    pub(super) fn read(&mut self, buffers: &Buffers) -> (Got, usize) {
+    ///
+    /// What was read lies behind `headroom` bytes that mean nothing; where `most` is little, it is
+    /// no more than that.
+    pub(super) fn read(&mut self, buffers: &Buffers, headroom: usize, most: usize) -> (Got, usize) {
         let mut bytes = buffers.take();
-        let room = bytes.capacity();
-        let result = rustix::io::read(&self.fd, rustix::buffer::spare_capacity(&mut bytes));
+        bytes.resize(headroom, 0);
+        let all = bytes.capacity() - headroom;
+        let room = if most < LARGE { most } else { all };
+        let result = if room < all {
+            bytes.resize(headroom + room, 0);
+            let result = rustix::io::read(&self.fd, &mut bytes[headroom..]);
+            bytes.truncate(headroom + *result.as_ref().unwrap_or(&0));
+            result
+        } else {
+            rustix::io::read(&self.fd, rustix::buffer::spare_capacity(&mut bytes))
+        };
         match result {
             Ok(count) if count > 0 => {
                 // A short read has emptied the pipe; what comes later is reported anew.

@@ -52,6 +52,7 @@ pub struct Agent {
     open_files: rustix::process::Rlimit,
     oom: oom::OomPreference,
     checks_input: bool,
+    headroom: usize,
     /// All were told to end: nothing is started any more.
     ending: bool,
     /// All were told to stand still: what is started does so too.
@@ -89,16 +90,19 @@ impl Agent {
             open_files,
             oom: oom::OomPreference::new(),
             checks_input: false,
+            headroom: 0,
             ending: false,
             standing_still: false,
             assignment,
         })
     }
 
-    /// Has it see to it that the input is what it was whenever a copy has ended; the agent beside
-    /// the root need not, since the root does.
-    pub fn checking_input(mut self) -> Self {
+    /// Has it do what the agent beside the root need not: see to it that the input is what it was
+    /// whenever a copy has ended, and leave `headroom` bytes in front of what copies print, so that
+    /// a frame of it needs no copy.
+    pub fn for_a_link(mut self, headroom: usize) -> Self {
         self.checks_input = true;
+        self.headroom = headroom;
         self
     }
 
@@ -275,17 +279,18 @@ impl Agent {
             moved.any = true;
             self.told.push_back(FromAgent::Read { rank, bytes });
         }
-        match read(&mut copy.stdout, output_credit, &self.buffers, moved) {
+        let room = (&self.buffers, self.headroom);
+        match read(&mut copy.stdout, output_credit, room, moved) {
             Some(Ok(bytes)) => {
-                copy.printed += bytes.len() as u64;
+                copy.printed += (bytes.len() - self.headroom) as u64;
                 self.told.push_back(FromAgent::Output { rank, bytes });
             }
             Some(Err(source)) => self.told.push_back(FromAgent::ReadFailed { rank, source }),
             None => {}
         }
-        match read(&mut copy.stderr, diagnostic_credit, &self.buffers, moved) {
+        match read(&mut copy.stderr, diagnostic_credit, room, moved) {
             Some(Ok(bytes)) => {
-                copy.complained += bytes.len() as u64;
+                copy.complained += (bytes.len() - self.headroom) as u64;
                 self.told.push_back(FromAgent::Diagnostic { rank, bytes });
             }
             Some(Err(source)) => self.told.push_back(FromAgent::ReadFailed { rank, source }),
@@ -341,6 +346,8 @@ impl Agent {
     }
 }
 
+/// Read of a copy's output at once at least, in bytes.
+const LEAST_READ: usize = 4 << 10;
 /// What may wait in memory for a rank of this very process, and unread in its pipe.
 const WINDOWS: Windows = Windows { dealt: 256 << 10, allowance: 48 << 10 };
 
@@ -422,14 +429,16 @@ fn set_ready(outlet: &mut Option<Outlet>, ended: bool) {
 fn read(
     outlet: &mut Option<Outlet>,
     credit: &mut i64,
-    buffers: &Buffers,
+    (buffers, headroom): (&Buffers, usize),
     moved: &mut Moved,
 ) -> Option<Result<Vec<u8>, Errno>> {
     let open = outlet.as_mut().filter(|outlet| outlet.ready && *credit > 0)?;
-    let (got, share) = open.read(buffers);
+    // With very many ranks there is little credit for each, and then it is not overdrawn by much.
+    let most = usize::try_from(*credit).unwrap_or(usize::MAX).max(LEAST_READ);
+    let (got, share) = open.read(buffers, headroom, most);
     match got {
         Got::Bytes(bytes) => {
-            *credit -= i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+            *credit -= i64::try_from(bytes.len() - headroom).unwrap_or(i64::MAX);
             moved.any = true;
             moved.more |= open.ready;
             moved.fullest = moved.fullest.max(share);

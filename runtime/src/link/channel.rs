@@ -17,9 +17,13 @@ use super::frame::{self, Decoded, Frame, FrameError, Kind};
 use super::incoming::Incoming;
 use super::packing::{Packer, Unpacker};
 use super::seal::{Opener, SealError, Sealer};
-use crate::buffers::Buffers;
+use crate::buffers::{BUFFER, Buffers};
 use crate::poller::{Part, Poller, Token};
 
+/// A frame of so many bytes is worth a buffer of its own.
+const WORTHWHILE: usize = 32 << 10;
+/// Buffers kept for what is sealed.
+const SPARE: usize = 4;
 /// Room for one read.
 const PIECE: usize = 128 << 10;
 /// With so many bytes more than the longest message not yet understood, no more are read.
@@ -77,6 +81,12 @@ pub enum ChannelError {
     Unpack(#[from] super::packing::UnpackError),
 }
 
+/// Bytes ready to be written.
+struct Outgoing {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
 /// Frames over descriptors.
 pub struct Channel {
     ends: Ends,
@@ -92,7 +102,9 @@ pub struct Channel {
     /// Bytes in them.
     unsealed: usize,
     /// What is to be written, the first from `written` on.
-    out: VecDeque<Vec<u8>>,
+    out: VecDeque<Outgoing>,
+    /// Buffers for what is sealed, all of their length usable.
+    spare: Vec<Vec<u8>>,
     written: usize,
     queued: usize,
     /// What came, not yet opened.
@@ -137,6 +149,7 @@ impl Channel {
             unsealed: 0,
             packed: Incoming::default(),
             out: VecDeque::new(),
+            spare: Vec::new(),
             written: 0,
             queued: 0,
             sealed,
@@ -205,6 +218,9 @@ impl Channel {
         let mut rest = payload;
         loop {
             let (now, later) = rest.split_at(rest.len().min(frame::LARGEST_DATA));
+            if self.said.len() + frame::HEADER + now.len() > BUFFER {
+                self.close_said();
+            }
             self.begin();
             frame::encode(&mut self.said, kind, rank, now);
             self.end();
@@ -214,6 +230,24 @@ impl Channel {
                 return frames;
             }
         }
+    }
+
+    /// Queues a frame of data that has room for its header in front, without a copy if it is large.
+    ///
+    /// Its payload is at most [`frame::LARGEST_DATA`] bytes long.
+    pub fn send_whole(&mut self, kind: Kind, rank: u32, mut framed: Vec<u8>) {
+        frame::close(&mut framed, 0, kind, rank);
+        if framed.len() < WORTHWHILE && self.said.len() + framed.len() <= BUFFER {
+            self.begin();
+            self.said.extend_from_slice(&framed);
+            self.buffers.give(framed);
+            return self.end();
+        }
+        if !self.said.is_empty() {
+            self.close_said();
+        }
+        self.said = framed;
+        self.close_said();
     }
 
     /// Queues bytes that are no frame.
@@ -277,6 +311,10 @@ impl Channel {
         rank: u32,
         fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<usize, E> {
+        // A buffer of its own, so that all room in it is for this frame.
+        if !self.said.is_empty() {
+            self.close_said();
+        }
         self.begin();
         let start = frame::open(&mut self.said);
         let filled = fill(&mut self.said);
@@ -298,6 +336,7 @@ impl Channel {
             for buffer in [&mut self.came, &mut self.sealed, &mut self.packed] {
                 buffer.release();
             }
+            self.spare = Vec::new();
             if self.said.is_empty() && self.said.capacity() > 0 {
                 self.buffers.give(std::mem::take(&mut self.said));
             }
@@ -329,21 +368,16 @@ impl Channel {
                 self.seal()?;
             }
             let Some(first) = self.out.front().filter(|_| self.writable) else { break };
-            match rustix::io::write(self.ends.outgoing(), &first[self.written..]) {
+            let rest = &first.bytes[self.written..first.length];
+            match rustix::io::write(self.ends.outgoing(), rest) {
                 Ok(count) => {
                     any = true;
                     self.spoke = now;
                     self.queued -= count;
                     self.written += count;
-                    if self.written == first.len() {
+                    if self.written == first.length {
                         self.written = 0;
-                        if let Some(mut done) = self.out.pop_front() {
-                            if self.wipes {
-                                done.zeroize();
-                                self.wipes = !self.out.is_empty();
-                            }
-                            self.buffers.give(done);
-                        }
+                        self.put_away();
                     }
                 }
                 Err(Errno::AGAIN) => self.writable = false,
@@ -355,6 +389,21 @@ impl Channel {
         Ok(any)
     }
 
+    /// Keeps the first buffer, all of which was written, for later.
+    fn put_away(&mut self) {
+        let Some(Outgoing { mut bytes, .. }) = self.out.pop_front() else { return };
+        if self.wipes {
+            bytes.zeroize();
+            self.wipes = !self.out.is_empty();
+        } else if self.seal.is_some() {
+            if self.spare.len() < SPARE {
+                self.spare.push(bytes);
+            }
+        } else {
+            self.buffers.give(bytes);
+        }
+    }
+
     /// Makes what was said ready to be written.
     fn seal(&mut self) -> Result<(), ChannelError> {
         let Some(mut said) = self.waiting.pop_front() else { return Ok(()) };
@@ -364,15 +413,22 @@ impl Channel {
             self.buffers.give(std::mem::replace(&mut said, packed));
         }
         let ready = match &mut self.seal {
-            None => said,
+            None => Outgoing { length: said.len(), bytes: said },
             Some((sealer, _)) => {
-                let mut sealed = self.buffers.take();
-                sealer.seal(&said, &mut sealed)?;
+                let mut bytes = self.spare.pop().unwrap_or_default();
+                let needed = Sealer::sealed_length(said.len());
+                if bytes.len() < needed {
+                    bytes.resize(needed.max(Sealer::sealed_length(BUFFER)), 0);
+                }
+                let length = sealer.seal_into(&said, &mut bytes)?;
+                if self.wipes {
+                    said.zeroize();
+                }
                 self.buffers.give(said);
-                sealed
+                Outgoing { bytes, length }
             }
         };
-        self.queued += ready.len();
+        self.queued += ready.length;
         self.out.push_back(ready);
         Ok(())
     }

@@ -15,10 +15,8 @@
 /// Length of a header in bytes.
 pub const HEADER: usize = 16;
 
-/// Most bytes that a frame of data carries.
-///
-/// A little less than what the allocator maps and unmaps one by one.
-pub const LARGEST_DATA: usize = 120 << 10;
+/// Most bytes that a frame of data carries: with its header it fills a buffer.
+pub const LARGEST_DATA: usize = crate::buffers::BUFFER - HEADER;
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::channel::{Channel, ChannelError};
 use super::control::{self, AgentSays, ControlError, RootSays};
-use super::frame::{Kind, LARGEST_DATA};
+use super::frame::Kind;
 use super::lease::Lease;
 use super::{Link, Moved, Windows};
 use crate::buffers::Buffers;
@@ -27,6 +27,8 @@ use crate::records::Records;
 /// What may be on its way to a rank that reads the bytes itself, and to one that is sent them.
 const BY_REFERENCE: Windows = Windows { dealt: 8 << 20, allowance: 1 << 20 };
 const BY_VALUE: Windows = Windows { dealt: 1 << 20, allowance: 1 << 20 };
+/// Read of the input at once, in bytes: nearly as much as fits a buffer beside a header.
+const RANGE: usize = 240 << 10;
 /// Reads before another link's turn.
 const READS: u32 = 4;
 /// For the carrier of a channel that has ended to say why.
@@ -277,7 +279,7 @@ impl Remote {
         let Some(input) = self.supply.input.clone() else { return range.end..range.end };
         let records = self.supply.records;
         let want = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let want = want.min(LARGEST_DATA);
+        let want = want.min(RANGE);
         let sent = self
             .data()
             .send_filled(Kind::Feed, rank, |out| input.append(out, range.start, want, records));

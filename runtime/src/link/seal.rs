@@ -201,6 +201,33 @@ pub struct Sealer {
 }
 
 impl Sealer {
+    /// How long `length` bytes are once they are sealed.
+    pub fn sealed_length(length: usize) -> usize {
+        length + length.div_ceil(LARGEST_PLAIN) * RECORD_OVERHEAD
+    }
+
+    /// Seals `plain` into the start of `out`, which must have room for
+    /// [`Sealer::sealed_length`] bytes; returns how many were written.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`].
+    pub fn seal_into(&mut self, plain: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
+        let mut at = 0;
+        for part in plain.chunks(LARGEST_PLAIN) {
+            let sealed = part.len() + TAG_BYTES;
+            let length = u16::try_from(sealed).map_err(|_| SealError::SetUp)?;
+            let place = out.get_mut(at..at + LENGTH_BYTES + sealed).ok_or(SealError::SetUp)?;
+            let (header, place) = place.split_at_mut(LENGTH_BYTES);
+            header.copy_from_slice(&length.to_le_bytes());
+            if self.keys.write_message(self.number, part, place) != Ok(sealed) {
+                return Err(SealError::UsedUp { number: self.number });
+            }
+            self.number += 1;
+            at += LENGTH_BYTES + sealed;
+        }
+        Ok(at)
+    }
+
     /// Appends `plain` to `out` as as many records as it takes; no bytes are no record.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::control::{self, AgentSays, Begin, ControlError, FROM_AGENT, FROM_ROOT
 use super::control::{Errand, Open, Packing, RootSays, Way};
 use super::dial::{Call, Dial};
 use super::door::Door;
-use super::frame::Kind;
+use super::frame::{self, Kind};
 use super::hello::{self, Admitted, Guest};
 use super::lease::{self, Lease};
 use super::packing::{Packer, Unpacker};
@@ -533,7 +533,7 @@ impl Server<'_> {
         self.consumed = assignment.ranks.iter().map(|&rank| (rank, 0)).collect();
         let agent = Agent::new(assignment, input, self.buffers.clone())
             .map_err(|source| ServeError::System("prepare to start copies", source))?;
-        self.agent = Some(agent.checking_input());
+        self.agent = Some(agent.for_a_link(frame::HEADER));
         self.say(&AgentSays::Ready(seen));
         Ok(())
     }
@@ -574,22 +574,16 @@ impl Server<'_> {
 
     fn tell_one(&mut self, told: FromAgent) {
         let channel = self.data.as_mut().unwrap_or(&mut self.control);
-        let bytes = match told {
-            FromAgent::Output { rank, bytes } => {
-                self.frames += channel.send(Kind::Output, rank, &bytes);
-                bytes
-            }
+        self.frames += 1;
+        match told {
+            FromAgent::Output { rank, bytes } => channel.send_whole(Kind::Output, rank, bytes),
             FromAgent::Diagnostic { rank, bytes } => {
-                self.frames += channel.send(Kind::Diagnostic, rank, &bytes);
-                bytes
+                channel.send_whole(Kind::Diagnostic, rank, bytes);
             }
             other => {
-                self.frames += 1;
                 let _ = channel.say(&AgentSays::Told(other));
-                return;
             }
-        };
-        self.buffers.give(bytes);
+        }
     }
 
     /// Whether the last copy has ended, and whatever such copies have left behind.
