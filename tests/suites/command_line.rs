@@ -55,6 +55,18 @@ fn oversubscribe_is_ranks_a_core() {
 }
 
 #[test]
+fn a_working_directory_is_meant_from_where_pxrun_is_started() {
+    let scratch = Scratch::new();
+    let directory = fs::canonicalize(scratch.directory("below")).unwrap();
+    for options in ["-np 1", "-H localhost:1"] {
+        let job = Job::new(options).words("--wdir below").directory(scratch.path());
+        job.sh("pwd -P").input("").run().ok().prints(format!("{}\n", directory.display()));
+    }
+    let job = Job::new("-np 1 --wdir nowhere true").directory(scratch.path()).input("");
+    job.run().own_error().says("nowhere");
+}
+
+#[test]
 fn what_follows_the_command_belongs_to_it() {
     let job = Job::new("-n 1").zoo("args -np foo -k --help --np=9 -- -n").arg("a b*").arg("");
     let wanted = r#"["-np", "foo", "-k", "--help", "--np=9", "--", "-n", "a b*", ""]"#;
@@ -157,6 +169,23 @@ fn help_knows_every_option() {
         "--progress",
         "--joblog",
         "--dry-run",
+        "--hostfile",
+        "--host",
+        "--map-by",
+        "--ranks-per-host",
+        "--bind-to",
+        "--env",
+        "--wdir",
+        "--min-hosts",
+        "--lease",
+        "--rsh",
+        "--ssh-parallel",
+        "--agent-path",
+        "--link",
+        "--listen",
+        "--compress",
+        "--verbose",
+        "--quiet",
         "--version",
         "--help",
     ] {
