@@ -91,6 +91,8 @@ pub enum ServeError {
     System(&'static str, Errno),
 }
 
+const NO_CONNECTION: ServeError = ServeError::Protocol("data over a connection that there is not");
+
 struct Server<'a> {
     poller: Poller,
     buffers: Buffers,
@@ -107,6 +109,8 @@ struct Server<'a> {
     direct: Option<Channel>,
     reverse: Option<Channel>,
     linked: bool,
+    /// The root has let in who is still waiting here to hear so.
+    enters: bool,
     lease: Lease,
     paused: bool,
     pulsed: Instant,
@@ -156,6 +160,7 @@ pub fn serve(
         direct: None,
         reverse: None,
         linked: false,
+        enters: false,
         lease: Lease::new(FIRST_LEASE, now),
         paused: false,
         pulsed: now,
@@ -471,9 +476,14 @@ impl Server<'_> {
             match dial.turn(now) {
                 Ok(None) => {}
                 Ok(Some(admitted)) => {
-                    self.reverse = Some(self.connection(admitted, now)?);
+                    let connection = Some(self.connection(admitted, now)?);
                     self.dial = None;
+                    match std::mem::take(&mut self.enters) {
+                        true => self.data = connection,
+                        false => self.reverse = connection,
+                    }
                 }
+                Err(_) if self.enters => return Err(NO_CONNECTION),
                 // The root falls back by itself.
                 Err(_) => self.dial = None,
             }
@@ -505,17 +515,23 @@ impl Server<'_> {
 
     fn link(&mut self, way: Way) -> Result<(), ServeError> {
         self.close_door();
-        self.dial = None;
         self.secret = None;
         self.linked = true;
         let (direct, reverse) = (self.direct.take(), self.reverse.take());
+        // That the call came through is said twice: over this channel, and at the end of the call,
+        // which may come later.
+        self.enters = way == Way::Reverse && reverse.is_none() && self.dial.is_some();
+        if self.enters {
+            return Ok(());
+        }
+        self.dial = None;
         self.data = match way {
             Way::Direct => direct,
             Way::Reverse => reverse,
             Way::Control => return Ok(()),
         };
         if self.data.is_none() {
-            return Err(ServeError::Protocol("data over a connection that there is not"));
+            return Err(NO_CONNECTION);
         }
         Ok(())
     }
