@@ -31,6 +31,22 @@ fn input_that_comes_after_all_dynamic_copies_have_left_is_unread_input() {
 }
 
 #[test]
+fn behind_the_lines_of_a_failed_rank_nothing_follows() {
+    let input = records::numbered(40_000, 5);
+    // The others have printed everything by the time it fails, in the midst of a line.
+    let script = r#"if [ $PX_RANK != 1 ]; then cat; : >"$DIR/done.$PX_RANK"; exit; fi
+        head -n 100; printf half
+        until [ -e "$DIR/done.0" ] && [ -e "$DIR/done.2" ]; do sleep 0.01; done; exit 3"#;
+    let scratch = Scratch::new();
+    let job = Job::new("-np 3 -k --contract lines --chunk-records 10").sh(script);
+    let outcome = job.env("DIR", scratch.path()).input(&input).run();
+    outcome.exits(3);
+    // Chunk 31 would be the eleventh of that rank.
+    let lines = input.split_inclusive(|&byte| byte == b'\n').take(310);
+    outcome.prints(lines.flatten().copied().collect::<Vec<u8>>());
+}
+
+#[test]
 fn a_failed_rank_does_not_stop_the_others_lines_in_order() {
     let input = records::numbered(100_000, 4);
     for end in ["exit 3", "exit 0"] {

@@ -100,6 +100,8 @@ struct Rank {
     lines: Lines,
     over: bool,
     failed: bool,
+    /// Its copy was stopped: nothing may follow where its next line would be.
+    cut: bool,
 }
 
 /// Gathers the output of all ranks.
@@ -380,7 +382,7 @@ impl Gather {
         while let Some(owner) = order.owner() {
             let rank = &mut self.ranks[owner as usize];
             if rank.lane.is_empty() {
-                if rank.over {
+                if rank.over && !rank.cut {
                     // What the copy had printed ends inside this chunk.
                     if rank.lines.open && rank.failed {
                         self.stage.emit(vec![self.delimiter])?;
@@ -446,11 +448,12 @@ impl Gather {
             Way::InputLines(_) => {
                 let rank = &mut self.ranks[index];
                 let piece = std::mem::take(&mut rank.piece);
-                rank.over = fate != Fate::Stopped;
-                if rank.over {
-                    rank.lane.append(piece);
-                } else {
+                rank.cut = fate == Fate::Stopped;
+                rank.over = !rank.cut;
+                if rank.cut {
                     self.stage.hold.discard(piece);
+                } else {
+                    rank.lane.append(piece);
                 }
                 self.advance_lines()
             }
