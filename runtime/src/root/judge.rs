@@ -116,6 +116,16 @@ impl Root {
         self.fail_now(failure, poller, now);
     }
 
+    /// A copy was told to end, by force at last, and nobody says that it has.
+    pub(super) fn outlived(&mut self, rank: u32, poller: &Poller, now: Instant) {
+        let seconds = self.job.timeout.map_or(0.0, |timeout| timeout.as_secs_f64());
+        let text =
+            format!("{} ran longer than {seconds} s, and SIGKILL did not end it", self.who(rank));
+        let failure =
+            Failure { kind: Kind::Own, place: u64::from(rank), message: Message::new(text) };
+        self.fail_now(failure, poller, now);
+    }
+
     /// Takes the end of a copy; all that it printed was taken before.
     pub(super) fn ended(&mut self, rank: u32, end: &Ended, poller: &Poller, now: Instant) {
         let chunk = self.ranks[rank as usize].chunk;

@@ -163,6 +163,8 @@ struct RankState {
     timeout: Option<Instant>,
     timed_out: bool,
     kill_at: Option<Instant>,
+    /// When SIGKILL must have ended it.
+    dead_at: Option<Instant>,
     allowance: u64,
 }
 
@@ -362,6 +364,7 @@ impl Root {
         state.timed_out = false;
         state.timeout = None;
         state.kill_at = None;
+        state.dead_at = None;
         let (home, attempt) = (state.home, state.attempt);
         self.gather.started(rank, chunk.map(|chunk| Running { chunk, home }));
         self.hosts.order(ToAgent::Start { rank, chunk, attempt }, poller, now);
@@ -522,7 +525,8 @@ impl Root {
     /// When something must be done even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
         let ranks = self.ranks.iter().filter(|rank| rank.running);
-        let ranks = ranks.flat_map(|rank| [rank.timeout, rank.kill_at]).flatten().min();
+        let ranks =
+            ranks.flat_map(|rank| [rank.timeout, rank.kill_at, rank.dead_at]).flatten().min();
         let own = [
             ranks,
             self.hosts.deadline(),

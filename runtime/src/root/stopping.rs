@@ -106,6 +106,11 @@ impl Root {
         }
         for rank in 0..self.job.ranks.get() {
             let state = &mut self.ranks[rank as usize];
+            if state.running && state.dead_at.is_some_and(|at| now >= at) {
+                state.dead_at = None;
+                self.outlived(rank, poller, now);
+                continue;
+            }
             if !state.running || state.exited {
                 continue;
             }
@@ -116,6 +121,7 @@ impl Root {
                 Signal::TERM
             } else if state.kill_at.is_some_and(|at| now >= at) {
                 state.kill_at = None;
+                state.dead_at = Some(now + self.job.leak_timeout + LAST_WAIT * 5);
                 Signal::KILL
             } else {
                 continue;
