@@ -107,7 +107,11 @@ pub fn exit_status(kind: Kind) -> u8 {
         // A status that `--ok` leaves out is no success, also when it is 0.
         Kind::Copy(ExitStatus::Exited(0)) => OWN,
         Kind::Copy(ExitStatus::Exited(status)) => u8::try_from(status).unwrap_or(OWN),
-        Kind::Copy(ExitStatus::Signaled(signal)) => u8::try_from(128 + signal).unwrap_or(OWN),
+        Kind::Copy(ExitStatus::Signaled(signal @ 1..=127)) => {
+            u8::try_from(128 + signal).unwrap_or(OWN)
+        }
+        // No process ends by such a signal.
+        Kind::Copy(ExitStatus::Signaled(_)) => OWN,
         Kind::Start(Errno::NOENT) => NOT_FOUND,
         Kind::Start(Errno::ACCESS | Errno::NOEXEC | Errno::TXTBSY | Errno::PERM | Errno::ISDIR) => {
             NOT_EXECUTABLE
@@ -151,6 +155,8 @@ mod tests {
         assert_eq!(exit_status(Kind::Copy(ExitStatus::Exited(126))), 126);
         assert_eq!(exit_status(Kind::Copy(ExitStatus::Exited(0))), 125);
         assert_eq!(exit_status(Kind::Copy(ExitStatus::Signaled(9))), 137);
+        assert_eq!(exit_status(Kind::Copy(ExitStatus::Signaled(-128))), 125);
+        assert_eq!(exit_status(Kind::Copy(ExitStatus::Signaled(i32::MAX))), 125);
         assert_eq!(exit_status(Kind::Start(Errno::NOENT)), 127);
         assert_eq!(exit_status(Kind::Start(Errno::NOEXEC)), 126);
         assert_eq!(exit_status(Kind::Start(Errno::AGAIN)), 125);
