@@ -25,6 +25,9 @@ pub fn pulse(pipe: &OwnedFd, time: Duration) {
 /// A process that the kernel does not end for this long (a dead network file system) is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// For an agent that has closed its pipes to have ended.
+const ENDING: Duration = Duration::from_millis(20);
+
 /// How often to look for an end that was not reported.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -63,7 +66,10 @@ pub fn guard(agent: Pid, lifeline: &OwnedFd, belief: Belief) -> Result<bool, Err
         if !fds[1].revents().is_empty() {
             match believed_until.is_some().then(|| hear_pulse(lifeline)).flatten() {
                 Some(time) => believed_until = Instant::now().checked_add(time),
-                None => break,
+                None => {
+                    wait_for_the_end(&signals, agent, belief);
+                    break;
+                }
             }
         }
         if believed_until.is_some_and(|end| Instant::now() >= end) {
@@ -73,6 +79,17 @@ pub fn guard(agent: Pid, lifeline: &OwnedFd, belief: Belief) -> Result<bool, Err
         agent_lives = reap(agent);
     }
     Ok(sweep(&signals))
+}
+
+/// An agent that ends has closed its pipes before it is seen to have ended. Where it was alone,
+/// nothing is left to look for then.
+fn wait_for_the_end(signals: &Signals, agent: Pid, belief: Belief) {
+    if let Belief::Pulses(_) = belief
+        && reap(agent)
+    {
+        let mut fds = [PollFd::new(signals, PollFlags::IN)];
+        let _ = rustix::event::poll(&mut fds, Some(&timespec(ENDING)));
+    }
 }
 
 /// Takes what the agent has said last; `None` when it says nothing any more.
@@ -98,15 +115,17 @@ fn reap(agent: Pid) -> bool {
 pub fn sweep(signals: &Signals) -> bool {
     let end = Instant::now() + PATIENCE;
     loop {
-        for pid in descendants() {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
+                // Nor is anything below: it would have become a child. Mostly there is nothing, and
+                // the table of a busy machine is long.
                 Err(Errno::CHILD) => return true,
                 Ok(Some(_)) | Err(Errno::INTR) => {}
                 _ => break,
             }
+        }
+        for pid in descendants() {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
         if Instant::now() >= end {
             return false;
