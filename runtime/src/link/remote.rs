@@ -20,7 +20,7 @@ use super::{Link, Moved, Windows};
 use crate::buffers::Buffers;
 use crate::failure::Message;
 use crate::input::files::FileInput;
-use crate::message::{Ended, FromAgent, ToAgent};
+use crate::message::{Ended, ExitStatus, FromAgent, ToAgent};
 use crate::poller::{Part, Poller, Ready, Token};
 use crate::records::Records;
 
@@ -157,8 +157,8 @@ pub struct Remote {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Working,
-    /// The agent was told to leave.
-    Leaving,
+    /// The agent was told to leave, and has to have left by then.
+    Leaving(Instant),
     /// It has left, or was lost.
     Over,
 }
@@ -300,7 +300,7 @@ impl Remote {
         }
         // One that goes without a word once all its copies have ended takes nothing along.
         let gone = matches!(loss, Loss::Channel(_) | Loss::Silent(_));
-        let left = gone && self.phase == Phase::Leaving;
+        let left = gone && matches!(self.phase, Phase::Leaving(_));
         self.phase = Phase::Over;
         self.pending.clear();
         // What it told before counts; what was on its way never came.
@@ -334,6 +334,7 @@ impl Remote {
 
     fn exchange(&mut self, now: Instant) -> Result<Moved, Loss> {
         let mut moved = Moved::default();
+        moved.more |= self.wordy;
         self.fill();
         let every = self.lease.beat();
         for is_data in [false, true] {
@@ -346,6 +347,9 @@ impl Remote {
         let heard = self.heard();
         if self.lease.has_run_out(heard, now) {
             return Err(Loss::Silent(now.saturating_duration_since(heard).as_secs_f64()));
+        }
+        if matches!(self.phase, Phase::Leaving(end) if now >= end) {
+            return Err(Loss::Phase("it stays though the job is over"));
         }
         Ok(moved)
     }
@@ -401,7 +405,7 @@ impl Remote {
                 let told = self.check(told)?;
                 self.told.push_back(told);
             }
-            AgentSays::Left { frames } if self.phase == Phase::Leaving => {
+            AgentSays::Left { frames } if matches!(self.phase, Phase::Leaving(_)) => {
                 if frames != self.frames {
                     return Err(Loss::Phase("not all that it sent has come"));
                 }
@@ -449,6 +453,9 @@ impl Remote {
             }
             FromAgent::Ended { end, .. } => {
                 seen.running = false;
+                if !is_possible(end) {
+                    return Err(state("an end that no copy can have"));
+                }
                 let Ended { given, unread, printed, complained, .. } = *end;
                 // A copy that was stopped, or left early, may have had less than was sent to it.
                 if given > seen.given || unread > given {
@@ -460,12 +467,30 @@ impl Remote {
             }
             _ => {}
         }
-        Ok(told)
+        Ok(match told {
+            FromAgent::InputFailed { rank, mut message } => {
+                message.truncate(message.floor_char_boundary(WORDS));
+                let message = format!("rank {rank} on `{}`: {message}", self.bond.name);
+                FromAgent::InputFailed { rank, message }
+            }
+            other => other,
+        })
     }
 }
 
+/// Whether a process can have ended like this, at a time and after a time that there are.
+fn is_possible(end: &Ended) -> bool {
+    const LAST_SIGNAL: i32 = 64;
+    const LONGEST: f64 = 1e12;
+    let status = match end.status {
+        ExitStatus::Exited(status) => (0..=255).contains(&status),
+        ExitStatus::Signaled(signal) => (1..=LAST_SIGNAL).contains(&signal),
+    };
+    status && [end.started, end.ran].iter().all(|seconds| (0.0..LONGEST).contains(seconds))
+}
+
 impl Link for Remote {
-    fn order(&mut self, order: ToAgent<'_>, _poller: &Poller, _now: Instant) {
+    fn order(&mut self, order: ToAgent<'_>, _poller: &Poller, now: Instant) {
         if self.phase != Phase::Working {
             return;
         }
@@ -480,7 +505,7 @@ impl Link for Remote {
                 let _ = self.bond.control.say(&RootSays::Resume);
             }
             ToAgent::Leave => {
-                self.phase = Phase::Leaving;
+                self.phase = Phase::Leaving(now + self.bond.lease);
                 self.pending.clear();
                 let _ = self.bond.control.say(&RootSays::Leave);
             }
