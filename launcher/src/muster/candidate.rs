@@ -250,6 +250,9 @@ impl Candidate {
             Stage::Joining(joining) => {
                 let news = joining.turn(context.poller, doors, now);
                 self.hear(news, context, now);
+                if self.has_failed() {
+                    doors.forget(self.number);
+                }
             }
             _ => {}
         }
@@ -357,7 +360,7 @@ impl Candidate {
                     }
                 }
                 News::Linked(way, why) => self.linked = Some((way, why)),
-                News::Strangers(count) => self.strangers += count,
+                News::Strangers(count) => self.strangers = self.strangers.saturating_add(count),
                 News::Ready(blind) => {
                     self.ready = true;
                     if let Some(blind) = blind {

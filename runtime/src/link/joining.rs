@@ -40,6 +40,7 @@ use super::secret::Secret;
 use super::serve::pack;
 use super::sight::{Blind, View};
 use crate::buffers::Buffers;
+use crate::failure::{NOT_EXECUTABLE, NOT_FOUND, OWN};
 use crate::input::InputError;
 use crate::input::files::FileInput;
 use crate::poller::{Part, Poller, Ready, Token};
@@ -48,6 +49,19 @@ use crate::poller::{Part, Poller, Ready, Token};
 const ALONE: Duration = Duration::from_secs(1);
 /// How long a connection is tried in all.
 const TRIED: Duration = Duration::from_secs(3);
+/// How long an agent may take for what is asked of it, also one that says all the while that it
+/// lives: once until it is linked, once until it is ready.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Most cores of a host, which is also what a hostfile may say of its slots.
+const MOST_CORES: u32 = 65_535;
+/// Most bytes of an agent's words that are passed on.
+const MOST_WORDS: usize = 2000;
+
+/// An agent's words, without what nobody would read.
+fn shortened(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MOST_WORDS));
+    text
+}
 
 /// Which links are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +107,12 @@ pub enum JoinError {
     /// It was silent.
     #[error("nothing was heard from its agent for {0:.1} s")]
     Silent(f64),
+    /// It lives, but does not do what is asked of it.
+    #[error("its agent lives, but did not {step} within {} s", PATIENCE.as_secs())]
+    Idle {
+        /// What it did not do.
+        step: &'static str,
+    },
     /// It is of another version.
     #[error("its pxrun is version {theirs}, this one is {ours}")]
     Version {
@@ -174,6 +194,8 @@ pub struct Joining {
     view: Option<View>,
     sees_input: bool,
     fit: bool,
+    /// When what is asked of it must be done.
+    ends_at: Option<Instant>,
 }
 
 /// The doors at which agents knock that the root cannot reach; opened only when one is needed.
@@ -228,12 +250,10 @@ impl Doors {
         }
     }
 
-    /// Expects `agent` no more: it is linked another way.
-    fn forget(&mut self, agent: u32) {
-        for (_, door) in &mut self.open {
-            door.forget(agent);
-        }
+    /// Expects an agent no longer; a door that expects nobody else closes.
+    pub fn forget(&mut self, agent: u32) {
         self.came.retain(|admitted| admitted.agent != agent);
+        self.open.iter_mut().for_each(|(_, door)| door.forget(agent));
     }
 
     fn take(&mut self, agent: u32) -> Option<Admitted> {
@@ -291,6 +311,7 @@ impl Joining {
             view: None,
             sees_input: false,
             fit: false,
+            ends_at: None,
         })
     }
 
@@ -326,10 +347,16 @@ impl Joining {
             return Err(ChannelError::Closed.into());
         }
         self.link(poller, doors, &mut news, now)?;
+        if !matches!(self.phase, Phase::Preamble | Phase::Hello | Phase::Linking { .. }) {
+            doors.forget(self.number);
+        }
         if let Some(data) = &mut self.data {
             data.receive(now)?;
-            // Nothing is said there before the job begins.
-            while data.next_frame()?.is_some_and(|frame| frame.kind == Kind::Heartbeat) {}
+            while let Some(frame) = data.next_frame()? {
+                if frame.kind != Kind::Heartbeat {
+                    return Err(JoinError::Protocol("data before the job"));
+                }
+            }
         }
         for channel in [Some(&mut self.control), self.data.as_mut()].into_iter().flatten() {
             if !matches!(self.phase, Phase::Preamble | Phase::Hello) {
@@ -341,7 +368,26 @@ impl Joining {
             let silent = now.saturating_duration_since(self.control.heard());
             return Err(JoinError::Silent(silent.as_secs_f64()));
         }
+        self.check_progress(now)?;
         Ok(news)
+    }
+
+    /// Bounds the time that its agent takes for what is asked of it.
+    fn check_progress(&mut self, now: Instant) -> Result<(), JoinError> {
+        let step = match self.phase {
+            Phase::Preamble | Phase::Hello => "greet",
+            Phase::Linking { .. } | Phase::Unsure(..) => "say whether the job can run there",
+            Phase::Preparing => "get ready",
+            // The next step is the root's.
+            Phase::Linked | Phase::Ready => {
+                self.ends_at = None;
+                return Ok(());
+            }
+        };
+        if now >= *self.ends_at.get_or_insert(now + PATIENCE) {
+            return Err(JoinError::Idle { step });
+        }
+        Ok(())
     }
 
     /// When [`Joining::turn`] must be called even if nothing happens.
@@ -374,6 +420,9 @@ impl Joining {
         };
         match (said, &mut self.phase) {
             (AgentSays::Hello(hello), Phase::Hello) => {
+                if !(1..=MOST_CORES).contains(&hello.parallelism) {
+                    return Err(JoinError::Protocol("no host has that many cores"));
+                }
                 self.greet(&hello, now)?;
                 news.push(News::Hello(hello));
             }
@@ -389,7 +438,9 @@ impl Joining {
                     why.push(error);
                 }
             }
-            (AgentSays::Listening(Err(error)), Phase::Linking { why, .. }) => why.push(error),
+            (AgentSays::Listening(Err(error)), Phase::Linking { why, .. }) => {
+                why.push(shortened(error));
+            }
             (AgentSays::Listening(_), _) => {}
             (AgentSays::Strangers(count), _) => news.push(News::Strangers(count)),
             (AgentSays::Ready(seen), Phase::Preparing) => {
@@ -404,7 +455,10 @@ impl Joining {
                 }
             }
             (AgentSays::Unfit { status, text }, _) if !self.fit => {
-                return Err(JoinError::Unfit { status, text });
+                // Whatever it says, a job that cannot run has not ended well.
+                let known = [NOT_EXECUTABLE, NOT_FOUND].contains(&status);
+                let status = if known { status } else { OWN };
+                return Err(JoinError::Unfit { status, text: shortened(text) });
             }
             _ => return Err(JoinError::Protocol("a message out of its time")),
         }
