@@ -308,7 +308,8 @@ impl Remote {
             self.read_words();
             let mut message = Message::new(format!("host `{}` is lost: {loss}", self.bond.name));
             let words = String::from_utf8_lossy(&self.words);
-            message.notes = words.lines().rev().take(4).map(str::to_owned).collect();
+            let lines = words.lines().rev().take(4);
+            message.notes = lines.map(|line| line.replace("pxrun: error: ", "")).collect();
             message.notes.reverse();
             self.told.push_back(FromAgent::Lost { message });
         }
