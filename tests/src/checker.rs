@@ -45,11 +45,7 @@ fn shown(line: &[u8]) -> String {
 ///
 /// When one is lost, doubled, broken or foreign.
 pub fn each_once(output: &[u8], count: u64) {
-    let mut seen = vec![0_u32; usize::try_from(count).expect("count")];
-    for number in numbers(output).unwrap_or_else(|problem| panic!("{problem}")) {
-        let place = seen.get_mut(number as usize);
-        *place.unwrap_or_else(|| panic!("record {number} is foreign (there are {count})")) += 1;
-    }
+    let seen = times(output, count);
     let lost: Vec<usize> = places(&seen, |times| times == 0);
     let doubled: Vec<usize> = places(&seen, |times| times > 1);
     assert!(
@@ -60,6 +56,26 @@ pub fn each_once(output: &[u8], count: u64) {
         doubled.len(),
         &doubled[..doubled.len().min(10)],
     );
+}
+
+/// Holds when the lines are some of the records 0 to `count`, none of them twice, in any order.
+///
+/// # Panics
+///
+/// When one is doubled, broken or foreign.
+pub fn at_most_once(output: &[u8], count: u64) {
+    let doubled = places(&times(output, count), |times| times > 1);
+    assert!(doubled.is_empty(), "{} records doubled {:?}", doubled.len(), &doubled[..doubled.len().min(10)]);
+}
+
+/// How often each of the records 0 to `count` is there.
+fn times(output: &[u8], count: u64) -> Vec<u32> {
+    let mut seen = vec![0_u32; usize::try_from(count).expect("count")];
+    for number in numbers(output).unwrap_or_else(|problem| panic!("{problem}")) {
+        let place = seen.get_mut(number as usize);
+        *place.unwrap_or_else(|| panic!("record {number} is foreign (there are {count})")) += 1;
+    }
+    seen
 }
 
 fn places(seen: &[u32], wanted: impl Fn(u32) -> bool) -> Vec<usize> {
@@ -104,7 +120,7 @@ pub fn shares(shares: &[Vec<u8>], count: u64) {
 mod tests {
     use std::panic::catch_unwind;
 
-    use super::{each_once, in_order, numbers};
+    use super::{at_most_once, each_once, in_order, numbers};
     use crate::records::numbered;
 
     fn lines() -> Vec<Vec<u8>> {
@@ -133,6 +149,14 @@ mod tests {
         swapped.swap(3, 4);
         assert!(!accepted(&swapped, in_order));
         assert!(!accepted(&[all, vec![b"20 x 0\n".to_vec()]].concat(), each_once));
+    }
+
+    #[test]
+    fn a_part_is_accepted_where_a_part_may_be_but_nothing_twice() {
+        let all = lines();
+        assert!(accepted(&all[3..9], at_most_once));
+        assert!(!accepted(&[all.clone(), vec![all[7].clone()]].concat(), at_most_once));
+        assert!(!accepted(&[all, vec![b"20 x 0\n".to_vec()]].concat(), at_most_once));
     }
 
     #[test]

@@ -1,10 +1,18 @@
 //! How often a suite repeats itself, and the random numbers of its repetitions.
 
 use std::env;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Returns how many rounds a suite does: `$PX_TEST_ROUNDS`, else `default`.
 pub fn rounds(default: u64) -> u64 {
     number("PX_TEST_ROUNDS").unwrap_or(default)
+}
+
+/// Returns the seed of a suite whose rounds differ from run to run: `$PX_TEST_SEED`, else the
+/// clock's. The suite prints it, so that a failed run can be repeated.
+pub fn seed() -> u64 {
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros());
+    number("PX_TEST_SEED").unwrap_or_else(|| clock() as u64)
 }
 
 /// Returns the size in bytes of a big input: `$PX_TEST_BIG`, else 1 GiB.

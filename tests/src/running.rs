@@ -160,6 +160,11 @@ impl Running {
         self.stdout.bytes().clone()
     }
 
+    /// How many bytes have come on the captured stdout so far.
+    pub fn printed(&self) -> usize {
+        self.stdout.bytes().len()
+    }
+
     /// What has come on the captured stderr so far.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr.bytes()).into_owned()

@@ -1,0 +1,6 @@
+//! Hosts that vanish, links that break, roots that die: nothing is lost, doubled or left behind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+
+mod ground;
+mod sweep;

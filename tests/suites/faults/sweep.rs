@@ -1,0 +1,340 @@
+//! One fault a round, at a moment that nobody chose: whatever it is, what was promised holds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use px_tests::lab::Host;
+use px_tests::processes::Process;
+use px_tests::rounds::{Random, rounds, seed};
+use px_tests::{Job, Lab, Outcome, Running, Status, checker, lab, records};
+
+use crate::ground::{GONE, Ground, LEASE, is_over, on, send, ssh_to, top};
+
+const HOSTS: usize = 4;
+const RECORDS: u64 = 16_000;
+/// Records of a chunk.
+const CHUNK: u64 = 200;
+/// Slow enough that a job lasts while things happen to it.
+const COPY: &str = "read-slowly 2048 4";
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    /// SIGKILL of a host's agent, its guardian, or the process that the login started.
+    Agent,
+    Guardian,
+    Top,
+    /// SIGKILL of a copy.
+    Child,
+    /// SIGKILL of the ssh that leads to a host.
+    Ssh,
+    /// SIGKILL of the root, its guardian, or the process that the user sees.
+    Root,
+    RootGuardian,
+    Front,
+    /// The cable, for good or for a while.
+    Cut,
+    CutAndHealed,
+    /// SIGSTOP of a host's agent, for good or for a while.
+    Frozen,
+    FrozenAndThawed,
+    /// A host without power, and one whose processes all died.
+    Power,
+    Crash,
+}
+
+use Fault::*;
+
+const FAULTS: [Fault; 14] = [
+    Agent,
+    Guardian,
+    Top,
+    Child,
+    Ssh,
+    Root,
+    RootGuardian,
+    Front,
+    Cut,
+    CutAndHealed,
+    Frozen,
+    FrozenAndThawed,
+    Power,
+    Crash,
+];
+
+impl Fault {
+    fn hits_the_root(self) -> bool {
+        matches!(self, Root | RootGuardian | Front)
+    }
+
+    fn passes(self) -> bool {
+        matches!(self, CutAndHealed | FrozenAndThawed)
+    }
+}
+
+/// A way to run a job.
+#[derive(Clone, Copy, Debug)]
+struct Mode {
+    words: &'static str,
+    per_chunk: bool,
+    ordered: bool,
+}
+
+const MODES: [Mode; 5] = [
+    Mode { words: "--run per-chunk -k", per_chunk: true, ordered: true },
+    Mode { words: "--run per-chunk --order none", per_chunk: true, ordered: false },
+    Mode { words: "--run per-chunk -k --deal dynamic", per_chunk: true, ordered: true },
+    Mode { words: "", per_chunk: false, ordered: false },
+    Mode { words: "-k --contract lines", per_chunk: false, ordered: true },
+];
+
+/// How the input comes.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// As a file that every host sees by its name.
+    Named,
+    /// As a file without a name: the hosts are sent its bytes.
+    Unnamed,
+    /// Through a pipe.
+    Pipe,
+}
+
+const WAYS: [Way; 3] = [Way::Named, Way::Unnamed, Way::Pipe];
+
+/// All that is drawn for a round.
+#[derive(Debug)]
+struct Round {
+    fault: Fault,
+    host: usize,
+    mode: Mode,
+    way: Way,
+    /// So many bytes of output are seen first; none: while hosts are logged in to.
+    after: usize,
+    /// Microseconds that then pass.
+    and: u64,
+    /// How long a fault lasts that passes.
+    lasts: Duration,
+}
+
+impl Round {
+    fn draw(fault: Fault, random: &mut Random, size: usize) -> Round {
+        let early = random.below(5) == 0;
+        let most = (LEASE * 2).as_millis() as u64;
+        Round {
+            fault,
+            host: 1 + random.below(HOSTS as u64) as usize,
+            mode: *random.of(&MODES),
+            way: *random.of(&WAYS),
+            after: if early { 0 } else { 1 + random.below(size as u64) as usize },
+            and: random.below(if early { 1_500_000 } else { 20_000 }),
+            lasts: Duration::from_millis(random.below(most)),
+        }
+    }
+
+    fn job(&self, ground: &Ground, input: &[u8]) -> Job {
+        let words = format!("{} --chunk-records {CHUNK}", self.mode.words);
+        let job = ground.job(2, &words);
+        let job = match self.way {
+            Way::Named => job.arg("-i").arg(ground.scratch.at("input")),
+            Way::Unnamed => job.input(input),
+            Way::Pipe => job.piped(input),
+        };
+        job.zoo(COPY)
+    }
+
+    /// Waits for its moment.
+    fn wait(&self, job: &mut Running) {
+        let after = self.after;
+        job.until("so much output", |job| job.printed() >= after || is_over(job));
+        // The moment is to be random; nothing waits for it.
+        thread::sleep(Duration::from_micros(self.and));
+    }
+
+    /// Lets it happen; says whether there was something to hit.
+    fn strike(&self, job: &mut Running, host: &Host) -> bool {
+        match self.fault {
+            Cut | CutAndHealed => drop(host.cut()),
+            Power => drop(host.kill()),
+            Crash => drop(host.crash()),
+            _ => {
+                let find = |job: &Running| self.victims(job, host);
+                job.until("a victim", |job| !find(job).is_empty() || is_over(job));
+                let victims = find(job);
+                let signal = match self.fault {
+                    Frozen | FrozenAndThawed => libc::SIGSTOP,
+                    _ => libc::SIGKILL,
+                };
+                send(signal, &victims);
+                return !victims.is_empty();
+            }
+        }
+        !is_over(job)
+    }
+
+    fn victims(&self, job: &Running, host: &Host) -> Vec<Process> {
+        let mut found = match self.fault {
+            Agent | Frozen | FrozenAndThawed => on(host, "px-agent"),
+            Guardian => on(host, "px-guardian"),
+            Top => top(host).into_iter().collect(),
+            Child => on(host, "px-zoo"),
+            Ssh => ssh_to(job, host).into_iter().collect(),
+            Root => job.named("px-agent"),
+            RootGuardian => job.named("px-guardian"),
+            _ => job.named("pxrun").into_iter().filter(|one| one.pid == job.pid()).collect(),
+        };
+        found.truncate(1);
+        found
+    }
+
+    /// Undoes it.
+    fn undo(&self, host: &Host) {
+        match self.fault {
+            Cut | CutAndHealed => drop(host.heal()),
+            Frozen | FrozenAndThawed => send(libc::SIGCONT, &on(host, "px-agent")),
+            Power | Crash => drop(host.start()),
+            _ => {}
+        }
+    }
+
+    /// Runs the job; says how it ended and how long what it left lived on.
+    fn run(&self, ground: &Ground, input: &[u8]) -> (Outcome, Duration) {
+        let host = ground.lab.host(self.host);
+        let mut job = self.job(ground, input).start();
+        self.wait(&mut job);
+        let hit = self.strike(&mut job, host);
+        let lived = thread::scope(|scope| {
+            if self.fault.passes() {
+                scope.spawn(|| {
+                    // How long it lasts is what is tested.
+                    thread::sleep(self.lasts);
+                    self.undo(host);
+                });
+            }
+            job.wait_for_end();
+            let ended = Instant::now();
+            ground.is_left_clean(GONE);
+            ended.elapsed()
+        });
+        if !self.fault.passes() {
+            self.undo(host);
+        }
+        let outcome = job.finish();
+        self.judge(&outcome, input, hit);
+        (outcome, lived)
+    }
+
+    fn judge(&self, outcome: &Outcome, input: &[u8], hit: bool) {
+        if outcome.status == Status::Exited(0) {
+            outcome.says_not("pxrun: error: ");
+            if self.mode.ordered {
+                outcome.prints(input);
+            } else {
+                checker::each_once(&outcome.stdout, RECORDS);
+            }
+            return;
+        }
+        outcome.check(hit, || "nothing happened to it, and it fails".to_owned());
+        self.judge_output(outcome, input);
+        if self.fault == Front {
+            outcome.dies_by(libc::SIGKILL);
+            return;
+        }
+        let errors = blocks(&outcome.stderr, "error");
+        outcome.check(errors.len() == 1, || format!("wanted one error, found {}", errors.len()));
+        if !self.fault.hits_the_root() {
+            let name = format!("`node{}`", self.host);
+            outcome.check(errors[0].contains(&name), || format!("wanted {name} in the error"));
+            // Before it begins, a job begins nowhere; then, a host that is lost can be done without.
+            let began = !outcome.stdout.is_empty() && self.after > 0;
+            outcome.check(self.fault == Child || !(self.mode.per_chunk && began), || {
+                "chunks of a lost host were not dealt to others".to_owned()
+            });
+        }
+    }
+
+    /// What was written is right as far as it goes.
+    fn judge_output(&self, outcome: &Outcome, input: &[u8]) {
+        let mut output = &outcome.stdout[..];
+        if self.fault.hits_the_root() {
+            // Whoever wrote it was killed, perhaps within a line.
+            let end = output.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            output = &output[..end];
+        }
+        checker::at_most_once(output, RECORDS);
+        if self.mode.ordered {
+            outcome.check(input.starts_with(output), || "no beginning of the input".to_owned());
+        }
+        if self.mode.per_chunk && !self.fault.hits_the_root() {
+            whole_chunks(output);
+        }
+    }
+}
+
+/// Each message of a kind, with the lines that belong to it.
+fn blocks(stderr: &str, kind: &str) -> Vec<String> {
+    let start = format!("pxrun: {kind}: ");
+    let mut blocks: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in stderr.lines() {
+        if line.starts_with("pxrun: ") {
+            inside = line.starts_with(&start);
+            if inside {
+                blocks.push(String::new());
+            }
+        }
+        if let Some(block) = blocks.last_mut().filter(|_| inside) {
+            *block += line;
+            *block += "\n";
+        }
+    }
+    blocks
+}
+
+/// Holds when of each chunk there is all or nothing.
+#[track_caller]
+fn whole_chunks(output: &[u8]) {
+    let mut found: BTreeMap<u64, u64> = BTreeMap::new();
+    for number in checker::numbers(output).unwrap() {
+        *found.entry(number / CHUNK).or_default() += 1;
+    }
+    let torn: Vec<_> = found.into_iter().filter(|&(_, count)| count != CHUNK).collect();
+    assert!(torn.is_empty(), "parts of chunks: {torn:?}");
+}
+
+/// Every fault once, in another order each time.
+fn deck(random: &mut Random) -> Vec<Fault> {
+    let mut deck = FAULTS.to_vec();
+    for at in (1..deck.len()).rev() {
+        deck.swap(at, random.below(at as u64 + 1) as usize);
+    }
+    deck
+}
+
+#[test]
+fn one_fault_at_any_moment_loses_doubles_and_leaves_nothing() {
+    let ground = Ground::new(lab!(Lab::of(HOSTS)));
+    let input = records::numbered(RECORDS, 4);
+    fs::write(ground.scratch.at("input"), &input).unwrap();
+    let seed = seed();
+    let mut random = Random::seeded(seed);
+    let mut faults = Vec::new();
+    let mut seen: BTreeMap<(Fault, String), u64> = BTreeMap::new();
+    let mut longest = Duration::ZERO;
+    for number in 0..rounds(40) {
+        if faults.is_empty() {
+            faults = deck(&mut random);
+        }
+        let round = Round::draw(faults.pop().unwrap(), &mut random, input.len());
+        println!("seed {seed}, round {number}: {round:?}");
+        let (outcome, lived) = round.run(&ground, &input);
+        println!("  {:?} after {} bytes, {lived:.1?}", outcome.status, outcome.stdout.len());
+        longest = longest.max(lived);
+        *seen.entry((round.fault, format!("{:?}", outcome.status))).or_default() += 1;
+    }
+    println!("what was left lived at most {longest:.1?} on");
+    for ((fault, status), count) in seen {
+        println!("{fault:?}: {status}, {count} times");
+    }
+}
