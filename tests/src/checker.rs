@@ -65,7 +65,12 @@ pub fn each_once(output: &[u8], count: u64) {
 /// When one is doubled, broken or foreign.
 pub fn at_most_once(output: &[u8], count: u64) {
     let doubled = places(&times(output, count), |times| times > 1);
-    assert!(doubled.is_empty(), "{} records doubled {:?}", doubled.len(), &doubled[..doubled.len().min(10)]);
+    assert!(
+        doubled.is_empty(),
+        "{} records doubled {:?}",
+        doubled.len(),
+        &doubled[..doubled.len().min(10)]
+    );
 }
 
 /// How often each of the records 0 to `count` is there.

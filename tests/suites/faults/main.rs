@@ -2,5 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod chunks;
+mod ends;
 mod ground;
+mod network;
+mod ranks;
+mod silence;
 mod sweep;

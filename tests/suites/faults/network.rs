@@ -1,0 +1,144 @@
+//! Networks that lose, delay, crawl or break for a while: the job ends, rightly or with an error.
+
+use std::time::{Duration, Instant};
+
+use px_tests::lab::Host;
+use px_tests::{Lab, Outcome, Status, checker, lab, records};
+
+use crate::ground::{GONE, Ground};
+
+const RECORDS: u64 = 4000;
+
+/// On such networks everything takes its time; what is not over by then hangs.
+const BOUND: Duration = Duration::from_secs(240);
+
+/// Runs a job whose second host's cable goes bad once there is output. `then` may mend it.
+fn on_a_bad_network(
+    ground: &Ground,
+    words: &str,
+    spoil: impl Fn(&Host),
+    mend: impl Fn(&Host) + Sync,
+) -> Outcome {
+    let host = ground.lab.host(2);
+    let input = records::numbered(RECORDS, 1);
+    let job = ground.with_lease("10", 2, words).bound(BOUND).zoo("read-slowly 1024 5");
+    let mut job = job.input(&input).start();
+    job.until("output", |job| job.printed() > 0);
+    let began = Instant::now();
+    spoil(host);
+    std::thread::scope(|scope| {
+        scope.spawn(|| mend(host));
+        job.wait_for_end();
+    });
+    host.clear();
+    let outcome = job.finish();
+    println!("{words}: {:?} after {:.1?}", outcome.status, began.elapsed());
+    judge(&outcome);
+    ground.is_left_clean(GONE + Duration::from_secs(8));
+    outcome
+}
+
+/// All of it, or one error that names the host.
+fn judge(outcome: &Outcome) {
+    if outcome.status == Status::Exited(0) {
+        checker::each_once(&outcome.stdout, RECORDS);
+        return;
+    }
+    outcome.own_error().says("`node2`");
+    assert_eq!(outcome.stderr.matches("pxrun: error: ").count(), 1, "{}", outcome.stderr);
+    checker::at_most_once(&outcome.stdout, RECORDS);
+}
+
+const WORDS: [&str; 2] = ["-k --run per-chunk --chunk-records 100", "-k --contract lines"];
+
+#[test]
+fn a_third_of_all_packets_lost_is_no_hang() {
+    let ground = Ground::new(lab!(Lab::of(2).wired()));
+    for words in WORDS {
+        on_a_bad_network(
+            &ground,
+            words,
+            |host| {
+                host.loss(30);
+            },
+            |_| {},
+        );
+    }
+}
+
+#[test]
+fn a_long_way_is_only_slow() {
+    let ground = Ground::new(lab!(Lab::of(2).wired()));
+    for words in WORDS {
+        let far = |host: &Host| {
+            host.delay(Duration::from_millis(200));
+        };
+        on_a_bad_network(&ground, words, far, |_| {}).ok();
+    }
+}
+
+#[test]
+fn a_thin_line_is_only_slow() {
+    let ground = Ground::new(lab!(Lab::of(2).wired()));
+    for words in WORDS {
+        on_a_bad_network(
+            &ground,
+            words,
+            |host| {
+                host.rate(1);
+            },
+            |_| {},
+        )
+        .ok();
+    }
+}
+
+#[test]
+fn a_cable_cut_for_five_seconds_costs_nothing_but_time() {
+    let ground = Ground::new(lab!(Lab::of(2).wired()));
+    for words in WORDS {
+        let mend = |host: &Host| {
+            // How long the cable is cut is what is tested.
+            std::thread::sleep(Duration::from_secs(5));
+            host.heal();
+        };
+        on_a_bad_network(
+            &ground,
+            words,
+            |host| {
+                host.cut();
+            },
+            mend,
+        );
+    }
+}
+
+#[test]
+fn a_job_starts_over_a_bad_network_or_says_why_not() {
+    let ground = Ground::new(lab!(Lab::of(2).wired()));
+    let input = records::numbered(RECORDS, 1);
+    // So that the program itself is there already.
+    ground.with_lease("10", 1, "true").run().ok();
+    let ways: [(&str, fn(&Host)); 3] = [
+        ("loss", |host| {
+            host.loss(30);
+        }),
+        ("delay", |host| {
+            host.delay(Duration::from_millis(200));
+        }),
+        ("rate", |host| {
+            host.rate(1);
+        }),
+    ];
+    for (name, spoil) in ways {
+        let host = ground.lab.host(2);
+        spoil(host);
+        let began = Instant::now();
+        let job = ground.with_lease("10", 2, "-k --contract lines").bound(BOUND).arg("cat");
+        let outcome = job.input(&input).run();
+        println!("{name}: {:?} after {:.1?}", outcome.status, began.elapsed());
+        judge(&outcome);
+        host.clear();
+        ground.is_left_clean(GONE + Duration::from_secs(8));
+    }
+}
