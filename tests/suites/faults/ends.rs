@@ -27,7 +27,7 @@ fn stayers(ground: &Ground, words: &str) -> Running {
         let _ = std::fs::remove_dir_all(ground.scratch.at(&name));
     }
     ground.scratch.directory("daemons");
-    let job: Job = ground.job(2, words).sh(STAYERS).held_stdin();
+    let job: Job = ground.job(2, words).sh(STAYERS).input(records::numbered(100, 1));
     let mut job = job.start();
     job.until("the copies have settled", |_| {
         // The daemons mark themselves when they have double-forked.
@@ -156,13 +156,18 @@ fn a_root_that_is_killed_while_it_stands_still_leaves_nothing() {
     assert_eq!(job.wait_for_end(), Status::Signaled(libc::SIGKILL));
 }
 
+/// Copies that would go on for ever once there is some output.
+const ENDLESS: [(&str, &str); 2] = [
+    ("", "yes"),
+    ("-k --run per-chunk --chunk-records 10", r#"[ $PX_CHUNK = 0 ] || exec sleep 1000; exec cat"#),
+];
+
 #[test]
 fn a_reader_that_leaves_ends_the_job_on_all_hosts() {
     let ground = Ground::new(lab!(Lab::of(2)));
-    for words in ["", "-k --run per-chunk"] {
-        // Copies that go on for ever, were it not for the reader.
-        let job = ground.job(2, words).sh("yes").input(records::numbered(100, 1)).held_stdout();
-        let mut job = job.words("").start();
+    for (words, script) in ENDLESS {
+        let job = ground.job(2, words).sh(script).input(records::numbered(100, 1)).held_stdout();
+        let mut job = job.start();
         let mut stdout = job.take_stdout();
         stdout.read_exact(&mut [0; 2]).unwrap();
         drop(stdout);
@@ -175,9 +180,9 @@ fn a_reader_that_leaves_ends_the_job_on_all_hosts() {
 #[test]
 fn a_full_disk_at_the_root_ends_the_job_on_all_hosts() {
     let ground = Ground::new(lab!(Lab::of(2)));
-    for words in ["", "-k --run per-chunk"] {
+    for (words, script) in ENDLESS {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let job = ground.job(2, words).sh("yes").input(records::numbered(100, 1)).stdout(full);
+        let job = ground.job(2, words).sh(script).input(records::numbered(100, 1)).stdout(full);
         let mut job = job.start();
         assert_eq!(job.wait_for_end(), Status::Exited(125));
         ground.is_left_clean(GONE);
