@@ -35,7 +35,9 @@ impl Ground {
 
     /// The same with another lease, in seconds.
     pub fn with_lease(&self, lease: &str, slots: usize, words: &str) -> Job {
-        let job = self.lab.pxrun("--lease").arg(lease).words("--grace 1 -x ZOO -x DIR --hostfile");
+        let job = self.lab.pxrun("--lease").arg(lease).words("-x ZOO -x DIR");
+        let job = if words.contains("--grace") { job } else { job.words("--grace 1") };
+        let job = job.arg("--hostfile");
         let job = job.arg(self.lab.hostfile(slots)).env("DIR", self.scratch.path());
         job.words(words).bound(BOUND)
     }
