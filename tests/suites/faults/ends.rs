@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use px_tests::processes::{self, Process};
 use px_tests::{Job, Lab, Running, Status, lab, records};
 
-use crate::ground::{GONE, Ground, LEASE, is_over, on, send};
+use crate::ground::{GONE, Ground, LEASE, errors, is_over, on, send};
 
 /// The grace period of these jobs, as [`Ground::job`] gives it.
 const GRACE: Duration = Duration::from_secs(1);
@@ -89,7 +89,8 @@ fn ends_in_time(ground: &Ground, mut job: Running, signal: i32) {
     ground.is_left_clean(ENDED);
     assert!(is_over(&job));
     assert_eq!(job.wait_for_end(), Status::Signaled(signal));
-    job.finish().says_not("pxrun: error: ");
+    let outcome = job.finish();
+    outcome.check(errors(&outcome).is_empty(), || "wanted no error".to_owned());
 }
 
 #[test]

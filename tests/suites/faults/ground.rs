@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use px_tests::lab::{Host, Resident};
 use px_tests::processes::{self, Process};
-use px_tests::{Job, Lab, Running, Scratch, sys};
+use px_tests::{Job, Lab, Outcome, Running, Scratch, sys};
 
 /// The lease of these jobs, unless one says otherwise.
 pub const LEASE: Duration = Duration::from_secs(2);
@@ -99,4 +99,31 @@ pub fn send(signal: i32, to: &[Process]) {
 pub fn kill_agent(job: &mut Running, host: &Host) {
     job.until("an agent", |_| !on(host, "px-agent").is_empty());
     send(libc::SIGKILL, &on(host, "px-agent"));
+}
+
+/// The errors that a job has told, each with the lines that belong to it.
+pub fn errors(outcome: &Outcome) -> Vec<String> {
+    let mut errors: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in outcome.stderr.lines() {
+        if line.starts_with("pxrun: ") {
+            inside = line.starts_with("pxrun: error: ");
+            if inside {
+                errors.push(String::new());
+            }
+        }
+        if let Some(error) = errors.last_mut().filter(|_| inside) {
+            *error += line;
+            *error += "\n";
+        }
+    }
+    errors
+}
+
+/// The error of a job that failed; there must be one alone.
+#[track_caller]
+pub fn the_error(outcome: &Outcome) -> String {
+    let mut errors = errors(outcome);
+    outcome.check(errors.len() == 1, || format!("wanted one error, found {}", errors.len()));
+    errors.remove(0)
 }

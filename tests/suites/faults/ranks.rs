@@ -2,7 +2,7 @@
 
 use px_tests::{Lab, checker, lab, records};
 
-use crate::ground::{GONE, Ground, kill_agent};
+use crate::ground::{GONE, Ground, kill_agent, the_error};
 
 const RECORDS: u64 = 8000;
 
@@ -18,7 +18,7 @@ fn with_one_copy_a_rank_a_lost_host_stops_the_job_and_says_what_was_written() {
         kill_agent(&mut job, ground.lab.host(2));
         let outcome = job.finish();
         outcome.own_error().says("host `node2` is lost").says("ranks 2 to 3 ran there");
-        assert_eq!(outcome.stderr.matches("pxrun: error: ").count(), 1, "{}", outcome.stderr);
+        the_error(&outcome);
         let written = format!("{} bytes of output were written", outcome.stdout.len());
         outcome.says_any(&[&written, "output of chunk"]).says("--run per-chunk");
         checker::at_most_once(&outcome.stdout, RECORDS);

@@ -10,7 +10,7 @@ use px_tests::processes::Process;
 use px_tests::rounds::{Random, rounds, seed};
 use px_tests::{Job, Lab, Outcome, Running, Status, checker, lab, records};
 
-use crate::ground::{GONE, Ground, LEASE, is_over, on, send, ssh_to, top};
+use crate::ground::{GONE, Ground, LEASE, errors, is_over, on, send, ssh_to, the_error, top};
 
 const HOSTS: usize = 4;
 const RECORDS: u64 = 16_000;
@@ -237,7 +237,7 @@ impl Round {
 
     fn judge(&self, outcome: &Outcome, input: &[u8], hit: bool) {
         if outcome.status == Status::Exited(0) {
-            outcome.says_not("pxrun: error: ");
+            outcome.check(errors(outcome).is_empty(), || "wanted no error".to_owned());
             if self.mode.ordered {
                 outcome.prints(input);
             } else {
@@ -251,11 +251,10 @@ impl Round {
             outcome.dies_by(libc::SIGKILL);
             return;
         }
-        let errors = blocks(&outcome.stderr, "error");
-        outcome.check(errors.len() == 1, || format!("wanted one error, found {}", errors.len()));
+        let error = the_error(outcome);
         if !self.fault.hits_the_root() {
             let name = format!("`node{}`", self.host);
-            outcome.check(errors[0].contains(&name), || format!("wanted {name} in the error"));
+            outcome.check(error.contains(&name), || format!("wanted {name} in the error"));
             // Before it begins, a job begins nowhere; then, a host that is lost can be done without.
             let began = !outcome.stdout.is_empty() && self.after > 0;
             outcome.check(self.fault == Child || !(self.mode.per_chunk && began), || {
@@ -284,26 +283,6 @@ impl Round {
             whole_chunks(output);
         }
     }
-}
-
-/// Each message of a kind, with the lines that belong to it.
-fn blocks(stderr: &str, kind: &str) -> Vec<String> {
-    let start = format!("pxrun: {kind}: ");
-    let mut blocks: Vec<String> = Vec::new();
-    let mut inside = false;
-    for line in stderr.lines() {
-        if line.starts_with("pxrun: ") {
-            inside = line.starts_with(&start);
-            if inside {
-                blocks.push(String::new());
-            }
-        }
-        if let Some(block) = blocks.last_mut().filter(|_| inside) {
-            *block += line;
-            *block += "\n";
-        }
-    }
-    blocks
 }
 
 /// Holds when of each chunk there is all or nothing.
