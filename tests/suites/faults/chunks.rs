@@ -8,7 +8,7 @@ use px_tests::lab::Host;
 use px_tests::processes::holds_within;
 use px_tests::{Job, Lab, Running, checker, lab, records};
 
-use crate::ground::{BOUND, GONE, Ground, kill_agent, on, send, the_error};
+use crate::ground::{BOUND, GONE, Ground, cut, heal, kill_agent, on, send, the_error};
 
 const RECORDS: u64 = 6000;
 const WORDS: &str = "--run per-chunk --chunk-records 100";
@@ -191,7 +191,7 @@ fn comes_back(ground: &Ground, away: impl Fn(&Host), back: impl Fn(&Host)) {
 #[test]
 fn late_results_of_a_lost_attempt_are_refused() {
     let ground = Ground::new(lab!(Lab::of(2)));
-    // All three that serve the job there stand still, else the guardian would end the agent.
+    // The guardian stands still too, else it would end the agent.
     let serving = |host: &Host| {
         let names = ["px-agent", "px-guardian"];
         names.map(|name| on(host, name)).into_iter().flatten().collect::<Vec<_>>()
@@ -201,15 +201,7 @@ fn late_results_of_a_lost_attempt_are_refused() {
         |host| send(libc::SIGSTOP, &serving(host)),
         |host| send(libc::SIGCONT, &serving(host)),
     );
-    comes_back(
-        &ground,
-        |host| {
-            host.cut();
-        },
-        |host| {
-            host.heal();
-        },
-    );
+    comes_back(&ground, cut, heal);
 }
 
 #[test]

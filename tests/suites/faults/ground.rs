@@ -17,6 +17,9 @@ pub const GONE: Duration = Duration::from_secs(LEASE.as_secs() + 2);
 /// not over by then hangs.
 pub const BOUND: Duration = Duration::from_secs(90);
 
+/// What can be done to a host.
+pub type Act = fn(&Host);
+
 /// Hosts, and a directory that all of them see.
 pub struct Ground {
     pub lab: Lab,
@@ -93,6 +96,16 @@ pub fn send(signal: i32, to: &[Process]) {
     for process in to {
         let _ = sys::kill(process.pid, signal);
     }
+}
+
+/// Cuts the cable of a host.
+pub fn cut(host: &Host) {
+    host.cut();
+}
+
+/// Mends it.
+pub fn heal(host: &Host) {
+    host.heal();
 }
 
 /// Kills the agent of a host, once there is one.

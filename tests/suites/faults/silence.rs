@@ -5,35 +5,29 @@ use std::time::{Duration, Instant};
 use px_tests::lab::Host;
 use px_tests::{Lab, lab, records};
 
-use crate::ground::{Ground, on, send};
+use crate::ground::{Act, Ground, cut, heal, on, send};
 
 /// What a busy machine may take to tell.
 const SLACK: Duration = Duration::from_secs(1);
 
+fn switch_off(host: &Host) {
+    host.kill();
+}
+
+fn switch_on(host: &Host) {
+    host.start();
+}
+
+/// Its agent goes no more; its guardian ends it in time.
+fn freeze(host: &Host) {
+    send(libc::SIGSTOP, &on(host, "px-agent"));
+}
+
 #[test]
 fn a_silent_host_is_named_within_the_lease() {
     let ground = Ground::new(lab!(Lab::of(2)));
-    let silences: [(&str, fn(&Host), fn(&Host)); 3] = [
-        (
-            "power",
-            |host| {
-                host.kill();
-            },
-            |host| {
-                host.start();
-            },
-        ),
-        (
-            "cable",
-            |host| {
-                host.cut();
-            },
-            |host| {
-                host.heal();
-            },
-        ),
-        ("freeze", |host| send(libc::SIGSTOP, &on(host, "px-agent")), |_| {}),
-    ];
+    let silences: [(&str, Act, Act); 3] =
+        [("power", switch_off, switch_on), ("cable", cut, heal), ("freeze", freeze, |_| {})];
     for (name, fall_silent, undo) in silences {
         for lease in [2, 4] {
             let host = ground.lab.host(2);

@@ -110,6 +110,8 @@ struct Round {
     host: usize,
     mode: Mode,
     way: Way,
+    /// Over what the data goes.
+    link: &'static str,
     /// So many bytes of output are seen first; none: while hosts are logged in to.
     after: usize,
     /// Microseconds that then pass.
@@ -127,6 +129,7 @@ impl Round {
             host: 1 + random.below(HOSTS as u64) as usize,
             mode: *random.of(&MODES),
             way: *random.of(&WAYS),
+            link: random.of(&["tcp", "ssh"]),
             after: if early { 0 } else { 1 + random.below(size as u64) as usize },
             and: random.below(if early { 1_500_000 } else { 20_000 }),
             lasts: Duration::from_millis(random.below(most)),
@@ -134,7 +137,7 @@ impl Round {
     }
 
     fn job(&self, ground: &Ground, input: &[u8]) -> Job {
-        let words = format!("{} --chunk-records {CHUNK}", self.mode.words);
+        let words = format!("{} --link {} --chunk-records {CHUNK}", self.mode.words, self.link);
         let job = ground.job(2, &words);
         let job = match self.way {
             Way::Named => job.arg("-i").arg(ground.scratch.at("input")),
