@@ -41,6 +41,15 @@ pub fn wire() -> PathBuf {
     beside("px-wire")
 }
 
+/// Returns the agent that breaks the protocol.
+///
+/// # Panics
+///
+/// When it is not there.
+pub fn hostile_agent() -> PathBuf {
+    beside("px-hostile-agent")
+}
+
 /// Returns the program that holds a lab up while it runs a command.
 ///
 /// # Panics
