@@ -1,21 +1,24 @@
 //! An agent that speaks pxrun's protocol as a compromised host could: well up to one point, and
 //! there it does what its first word names.
 //!
-//! `px-hostile-agent MANNER --as-agent` stands for `pxrun --as-agent`. Until it misbehaves it runs
-//! no command but gives each rank's input back, as `cat` would; afterwards it goes on living, so
-//! that it is the root that must end it.
+//! `px-hostile-agent --as-agent` stands for `pxrun --as-agent`: on the host `evil` with the manner
+//! `$MANNER`, on any other it becomes `$HONEST`. Until it misbehaves it runs no command but gives
+//! each rank's input back, as `cat` would; afterwards it goes on living, so that it is the root
+//! that must end it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use px_runtime::link::control::{self, AgentSays, Begin, Hello, Listen, Open, RootSays};
 use px_runtime::link::frame::{self, Decoded, Kind};
+use px_runtime::link::packing::Packer;
 use px_runtime::link::preamble;
 use px_runtime::link::seal::{self, HANDSHAKE_BYTES, Opener, RECORD_OVERHEAD, Sealer, Side, Terms};
 use px_runtime::link::secret::Secret;
@@ -28,20 +31,23 @@ const PIECE: usize = 64 << 10;
 /// What a dialer and a door say as their first record.
 const CONFIRMATION: &[u8; 16] = b"pxrun link is in";
 /// Manners of misbehaving on a connection of its own.
-const OVER_TCP: [&str; 4] = ["torn data", "flipped record", "replayed record", "early data"];
+const OVER_TCP: [&str; 5] =
+    ["torn data", "flipped record", "replayed record", "early data", "early bomb"];
 /// Words that would do something to a terminal, or look like pxrun's own.
 const ESCAPES: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\npxrun: error: forged\r";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [_, "--version"] => ExitCode::SUCCESS,
-        [manner, "--as-agent"] => {
-            Agent::new(manner).run();
-            ExitCode::SUCCESS
-        }
-        _ => ExitCode::FAILURE,
+    let word = |name: &str| std::env::var(name).unwrap_or_default();
+    if word("NAME") != "evil" {
+        let error = Command::new(word("HONEST")).args(words).exec();
+        eprintln!("px-hostile-agent: {error}");
+        return ExitCode::FAILURE;
     }
+    if words == ["--as-agent"] {
+        Agent::new(&word("MANNER")).run();
+    }
+    ExitCode::SUCCESS
 }
 
 /// Where frames for the root go.
@@ -248,6 +254,9 @@ impl Agent {
             "ready early" => self.say(&AgentSays::Ready(None)),
             "output early" => self.print(Kind::Output, 0, b"forged\n"),
             "copy early" => self.tell(FromAgent::Started { rank: 0 }),
+            "floods its words" => {
+                std::thread::spawn(|| while std::io::stderr().write_all(&[b'.'; PIECE]).is_ok() {});
+            }
             "many strangers" => {
                 for _ in 0..1000 {
                     self.say(&AgentSays::Strangers(u64::MAX));
@@ -314,7 +323,12 @@ impl Agent {
             RootSays::Begin(begin) => self.begin(*begin),
             RootSays::Order(order) => self.order(&order),
             RootSays::Leave => {
-                self.say(&AgentSays::Left { frames: self.frames });
+                match self.manner.as_str() {
+                    "never leaves" => {}
+                    "leaves with another count" => self.say(&AgentSays::Left { frames: 7 }),
+                    "leaves without a word" => std::process::exit(0),
+                    _ => self.say(&AgentSays::Left { frames: self.frames }),
+                }
                 self.done = true;
             }
             RootSays::Dial(_) | RootSays::Pause | RootSays::Resume => {}
@@ -373,8 +387,14 @@ impl Agent {
         stream.write_all(&record).unwrap();
         let reading = stream.try_clone().unwrap();
         self.data = Arc::new(Mutex::new(Line { stream: Some(stream), sealer: Some(sealer) }));
-        if self.manner == "early data" {
-            self.print(Kind::Output, 0, b"forged\n");
+        match self.manner.as_str() {
+            "early data" => self.print(Kind::Output, 0, b"forged\n"),
+            "early bomb" => {
+                let mut packer = Packer::new().unwrap();
+                let packed = packer.pack(&vec![0; 256 << 20]).unwrap();
+                self.raw(&packed);
+            }
+            _ => {}
         }
         self.await_order(reading, opener);
     }
