@@ -28,6 +28,19 @@ pub const RUST_PARALLEL_PIPE: &str = "rust-parallel --pipe";
 pub const RUST_PARALLEL_PIPE_ORDERED: &str = "rust-parallel --pipe -k";
 pub const MOREUTILS: &str = "moreutils parallel";
 
+pub const PXRUN_REFERENCE: &str = "pxrun, by reference";
+pub const PXRUN_VALUE: &str = "pxrun, by value";
+pub const PXRUN_HERE: &str = "pxrun, one machine";
+pub const SSH: &str = "bare ssh";
+pub const SEALED_COPY: &str = "sealed copy";
+pub const SSH_COUNT: &str = "cat | ssh host wc -l";
+pub const SSH_COUNT_GCM: &str = "cat | ssh -c aes128-gcm host wc -l";
+pub const SSH_CAT: &str = "cat | ssh host cat";
+pub const SSH_CAT_GCM: &str = "cat | ssh -c aes128-gcm host cat";
+pub const GNU_HOSTS_START: &str = "parallel -S";
+pub const GNU_HOSTS: &str = "parallel -S --pipe --block 10M";
+pub const GNU_HOSTS_ROUND_ROBIN: &str = "parallel -S --pipe --round-robin --block 10M";
+
 /// The name's owner, for the chart's colours and the table's order.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Side {
@@ -39,7 +52,7 @@ pub enum Side {
 /// Tells whose a contestant is.
 pub fn side(name: &str) -> Side {
     match name {
-        ORACLE | FEEDER | FEEDER_PACED | PUMP | SPAWN_LOOP => Side::Limit,
+        ORACLE | FEEDER | FEEDER_PACED | PUMP | SPAWN_LOOP | SSH | SEALED_COPY => Side::Limit,
         _ if name.starts_with(PXRUN) => Side::Ours,
         _ => Side::Peer,
     }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::contestant::Launch;
+use crate::hosts::far::Far;
 use crate::input::{self, Input};
 use crate::options::Options;
 use crate::problem::Problem;
@@ -21,6 +22,8 @@ pub struct Ground {
     pub scratch: Scratch,
     /// This program, which is also the bare limits.
     pub this_program: PathBuf,
+    /// The lab's hosts, where this process is on their head.
+    pub far: Option<Far>,
     inputs: [OnceCell<Input>; 3],
 }
 
@@ -49,7 +52,7 @@ impl Ground {
         let scratch = Scratch::inside(&options.dir)?;
         let tools = Tools::find(scratch.path())?;
         let this_program = std::env::current_exe().map_err(Problem::step("find this program"))?;
-        Ok(Ground { options, tools, scratch, this_program, inputs: Default::default() })
+        Ok(Ground { options, tools, scratch, this_program, far: None, inputs: Default::default() })
     }
 
     /// The input of this size, made when it is first wanted.

@@ -1,13 +1,15 @@
 //! `side-by-side`: times pxrun beside its peers, an oracle and the bare limits of this machine.
 //!
-//! The same binary plays three parts. Called plainly it is the harness: it prepares an input, runs
+//! The same binary plays several parts. Called plainly it is the harness: it prepares an input, runs
 //! every contestant of every work in turn, round by round, checks each result and prints medians.
 //! Called as `bare-feeder`, `bare-pump` or `spawn-loop` it is one of the bare limits, so that a
-//! limit is timed as a process of its own, exactly as pxrun is.
+//! limit is timed as a process of its own, exactly as pxrun is. For several hosts it plays further
+//! parts (see [`hosts`]).
 
 mod chart;
 mod contestant;
 mod ground;
+mod hosts;
 mod input;
 mod limits;
 mod machine;
@@ -35,12 +37,14 @@ use problem::Problem;
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let outcome = match limits::asked_for(&words) {
-        Some(limit) => limits::run(limit, &words[1..]),
-        None => side_by_side(&words),
+    let done = |()| ExitCode::SUCCESS;
+    let outcome = match (limits::asked_for(&words), hosts::asked_for(&words)) {
+        (Some(limit), _) => limits::run(limit, &words[1..]).map(done),
+        (_, Some(part)) => hosts::play(part, &words[1..]),
+        _ => side_by_side(&words).map(done),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(problem) => {
             eprintln!("side-by-side: error: {problem}");
             problem.exit_code()
@@ -57,8 +61,9 @@ fn side_by_side(words: &[OsString]) -> Result<(), Problem> {
     sys::note_interrupts().map_err(Problem::step("install the signal handler"))?;
     let ground = ground::Ground::prepare(*options)?;
     let machine = machine::describe(&ground)?;
-    let results = works::run_all(&ground)?;
-    let text = report::whole(&ground, &machine, &results);
+    let results = works::run(&works::ALL, &ground)?;
+    let on_hosts = hosts::report(&ground, words)?;
+    let text = report::whole(&ground, &machine, &results, &on_hosts);
     println!("{text}");
     let drawn = chart::draw(&results);
     if ground.options.record {

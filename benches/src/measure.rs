@@ -5,6 +5,8 @@ use std::path::Path;
 
 use crate::contestant::Contestant;
 use crate::ground::Ground;
+use crate::hosts::far::Far;
+use crate::hosts::watched::Footprint;
 use crate::problem::Problem;
 use crate::running;
 use crate::verify;
@@ -13,16 +15,21 @@ use crate::verify;
 #[derive(Clone, Copy)]
 pub struct Sample {
     pub wall: f64,
-    /// Of the whole tree of processes.
+    /// Of the whole tree of processes, and of what ran for it on the lab's hosts.
     pub cpu: f64,
     /// Of the contestant without the copies it started, where it tells.
     pub own: Option<f64>,
+    /// From pxrun's start until all hosts had answered, where it tells.
+    pub answered: Option<f64>,
+    /// What pxrun's own processes took, where they were watched.
+    pub footprint: Option<Footprint>,
 }
 
 /// Clears the output, runs, verifies, clears again.
 pub fn measure(contestant: &Contestant, ground: &Ground) -> Result<Sample, Problem> {
     contestant.output.clear()?;
     let scratch = ground.scratch.path();
+    let far_before = ground.far.as_ref().map_or(Ok(0.0), Far::cpu)?;
     let started_before = processes_started()?;
     let finished = running::run(&contestant.launches, scratch, ground.options.limit)?;
     let starts = processes_started()? - started_before;
@@ -30,21 +37,28 @@ pub fn measure(contestant: &Contestant, ground: &Ground) -> Result<Sample, Probl
     if !finished.status.success() {
         return Err(Problem::Status { status: finished.status, said: last_line(&said) });
     }
+    let mut far_cpu = 0.0;
+    if let Some(far) = &ground.far {
+        far.settle()?;
+        far_cpu = far.cpu()? - far_before;
+    }
     verify::check(&contestant.output, &contestant.expect, starts)?;
     // The page cache is for the next contestant.
     contestant.output.clear()?;
     let scale = f64::from(contestant.scale);
     Ok(Sample {
         wall: finished.wall.as_secs_f64() * scale,
-        cpu: finished.cpu.as_secs_f64() * scale,
+        cpu: (finished.cpu.as_secs_f64() + far_cpu) * scale,
         own: own_cpu(&said).map(|own| own * scale),
+        answered: answered(&said),
+        footprint: Footprint::read(&said),
     })
 }
 
 /// What was said on stderr, without the end where that is long.
 fn said(path: &Path) -> Result<String, Problem> {
     let text = fs::read(path).map_err(Problem::step(format!("read `{}`", path.display())))?;
-    Ok(String::from_utf8_lossy(&text[text.len().saturating_sub(64 << 10)..]).into_owned())
+    Ok(String::from_utf8_lossy(&text[text.len().saturating_sub(1 << 20)..]).into_owned())
 }
 
 fn last_line(said: &str) -> String {
@@ -60,6 +74,12 @@ fn own_cpu(said: &str) -> Option<f64> {
     Some(user.trim().parse::<f64>().ok()? + system.trim().parse::<f64>().ok()?)
 }
 
+/// Reads `4 hosts answered within 0.3120 s`, which pxrun prints on `-v`.
+fn answered(said: &str) -> Option<f64> {
+    let (_, time) = said.lines().find_map(|line| line.split_once(" answered within "))?;
+    time.trim_end_matches(" s").parse().ok()
+}
+
 /// How many processes and threads this machine has started since it was booted. Others may start
 /// some meanwhile, so a difference of two readings proves only that there were not fewer.
 fn processes_started() -> Result<u64, Problem> {
@@ -71,6 +91,13 @@ fn processes_started() -> Result<u64, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_the_last_answer_is_found() {
+        let said = "pxrun: note: 4 hosts answered within 0.3120 s\npxrun: note: own cpu: ...\n";
+        assert_eq!(answered(said), Some(0.312));
+        assert_eq!(answered("pxrun: note: 2 ranks\n"), None);
+    }
 
     #[test]
     fn the_own_cpu_line_is_found_among_others() {

@@ -16,16 +16,20 @@ side-by-side [OPTIONS]
   --input FILE      take the input's first --size bytes from FILE instead of generating them
   --dir DIR         where inputs and outputs are kept during the run (default TMPDIR or /tmp)
   --rounds N        timed rounds after one warm-up round (default 7)
-  --only WORK       only this work; may be repeated: wc sed python cat sed-k chunks start deal
+  --only WORK       only this work; may be repeated: wc sed python cat sed-k chunks start deal, and
+                    on several hosts: hosts-start hosts-link hosts-cat hosts-wc hosts-agents
   --np N            ranks (default: the cores this process may use)
   --pipe-size SIZE  size of the pipes of the bare feeder and the bare pump (default 1M)
   --paced[=MICROS]  also run a bare feeder that sleeps between its rounds (default 100)
   --starts N        one-record chunks of the work `chunks` (default 10000)
   --chunks N        chunks of the work `deal` (default 1000000)
+  --agents N        agents of the work `hosts-agents` (default 1000)
   --limit SECONDS   the longest that one run may take (default 120)
   --chart FILE      where the chart goes (default: side-by-side.svg beside this program)
   --record          rewrite the results in benches/README.md and benches/results.svg
   --help            print this
+
+What needs several hosts needs root, and is left out without.
 
 Environment: PXRUN is the pxrun to time (default: the one beside this program), PX_PEERS a folder
 in which peers are looked for first.
@@ -49,6 +53,7 @@ pub struct Options {
     pub pace: Option<Duration>,
     pub starts: u64,
     pub chunks: u64,
+    pub agents: u64,
     pub limit: Duration,
     pub chart: PathBuf,
     pub record: bool,
@@ -67,6 +72,7 @@ impl Options {
             pace: None,
             starts: 10_000,
             chunks: 1_000_000,
+            agents: 1_000,
             limit: Duration::from_secs(120),
             chart: beside_this_program("side-by-side.svg"),
             record: false,
@@ -131,6 +137,7 @@ fn set(options: &mut Options, name: &str, value: &str) -> Result<(), Problem> {
         }
         "--starts" => options.starts = number(name, value)?.max(1),
         "--chunks" => options.chunks = number(name, value)?.max(16),
+        "--agents" => options.agents = number(name, value)?.clamp(1, 9_999),
         "--limit" => options.limit = Duration::from_secs(number(name, value)?),
         "--chart" => options.chart = PathBuf::from(value),
         _ => return Err(Problem::Usage(format!("no option is called `{name}`"))),
@@ -139,7 +146,7 @@ fn set(options: &mut Options, name: &str, value: &str) -> Result<(), Problem> {
 }
 
 fn known_work(value: &str) -> Result<String, Problem> {
-    if works::ALL.iter().any(|work| work.id == value) {
+    if works::ALL.iter().chain(&works::ON_HOSTS).any(|work| work.id == value) {
         return Ok(value.to_owned());
     }
     Err(Problem::Usage(format!("no work is called `{value}`")))

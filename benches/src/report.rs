@@ -7,10 +7,10 @@ use crate::contestant::ORACLE;
 use crate::ground::{Ground, mebibytes};
 use crate::rounds::Outcome;
 use crate::targets::judge;
-use crate::works::Raced;
+use crate::works::{Raced, Table, Work};
 
 /// The whole report.
-pub fn whole(ground: &Ground, machine: &[String], results: &[Raced]) -> String {
+pub fn whole(ground: &Ground, machine: &[String], results: &[Raced], on_hosts: &str) -> String {
     let options = &ground.options;
     let mut text = format!(
         "Measured on {}, {} ranks, an input of {}, {} rounds after a warm-up (three times as many \
@@ -25,11 +25,35 @@ pub fn whole(ground: &Ground, machine: &[String], results: &[Raced]) -> String {
         line(&mut text, &format!("* {fact}"));
     }
     text.push('\n');
-    targets(&mut text, results);
-    for raced in results {
-        work(&mut text, raced);
+    body(&mut text, results);
+    if !on_hosts.is_empty() {
+        line(&mut text, &format!("\n## On the lab's hosts\n\n{}", on_hosts.trim()));
     }
     text.trim_end().to_owned()
+}
+
+/// The part about several hosts.
+pub fn on_hosts(facts: &[String], results: &[Raced]) -> String {
+    let mut text = String::from(
+        "On the same machine, in the same run. CPU is that of the head's processes and of all that \
+         ran on the hosts for them.\n\n",
+    );
+    for fact in facts {
+        line(&mut text, &format!("* {fact}"));
+    }
+    text.push('\n');
+    body(&mut text, results);
+    text
+}
+
+fn body(text: &mut String, results: &[Raced]) {
+    if results.is_empty() {
+        return;
+    }
+    targets(text, results);
+    for raced in results {
+        work(text, raced);
+    }
 }
 
 fn targets(text: &mut String, results: &[Raced]) {
@@ -44,6 +68,7 @@ fn targets(text: &mut String, results: &[Raced]) {
                 None => "not judged",
             };
             let (wanted, found) = (verdict.wanted, verdict.found);
+            let (wanted, found) = (cell(&wanted), cell(&found));
             line(text, &format!("| {} | {wanted} | {found} | {met} |", raced.work.id));
         }
     }
@@ -55,33 +80,69 @@ fn work(text: &mut String, raced: &Raced) {
         line(text, "Nobody here can do this work.");
         return;
     }
-    let limit = raced.work.limit.unwrap_or("bare limit");
-    line(text, &format!("| contestant | wall | CPU, all | CPU, own | x oracle | x {limit} |"));
-    line(text, "|---|---|---|---|---|---|");
+    let heads = heads(&raced.work);
+    line(text, &format!("| {} |", heads.join(" | ")));
+    line(text, &format!("|{}", "---|".repeat(heads.len())));
     for outcome in &raced.outcomes {
         if let Some(failure) = &outcome.failure {
             let failure = failure.replace(['|', '\n'], " ");
-            line(text, &format!("| {} | failed: {failure} | | | | |", outcome.name));
+            let rest = " |".repeat(heads.len() - 2);
+            line(text, &format!("| {} | failed: {failure} |{rest}", cell(outcome.name)));
             continue;
         }
         let name = match outcome.scale {
-            1 => outcome.name.to_owned(),
-            scale => format!("{} (times {scale})", outcome.name),
+            1 => cell(outcome.name),
+            scale => format!("{} (times {scale})", cell(outcome.name)),
         };
-        let own = outcome.own().map_or_else(String::new, |own| own.text());
-        let ratio = |to: &str| ratio(outcome, to, &raced.outcomes);
-        let cells = [
-            name,
-            outcome.wall().text(),
-            outcome.cpu().text(),
-            own,
-            ratio(ORACLE),
-            raced.work.limit.map(ratio).unwrap_or_default(),
-        ];
+        let mut cells = vec![name, outcome.wall().text(), outcome.cpu().text()];
+        cells.extend(others(&raced.work, outcome, &raced.outcomes));
         line(text, &format!("| {} |", cells.join(" | ")));
     }
     for remark in &raced.work.remarks {
         line(text, &format!("\n{remark}"));
+    }
+}
+
+/// A text that ends no cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// What stands above the columns.
+fn heads(work: &Work) -> Vec<String> {
+    let limit = format!("x {}", work.limit.unwrap_or("bare limit"));
+    let others: &[&str] = match work.table {
+        Table::OneMachine => &["CPU, own", "x oracle", &limit],
+        Table::Hosts => &["CPU, root", "wall after the last answer", &limit],
+        Table::Crowd => {
+            &["CPU, root", "all connected", "root's memory", "its threads", "its descriptors"]
+        }
+    };
+    let first = ["contestant", "wall", "CPU, all"];
+    first.iter().chain(others).map(|&head| head.to_owned()).collect()
+}
+
+/// The columns behind wall and CPU time.
+fn others(work: &Work, outcome: &Outcome, outcomes: &[Outcome]) -> Vec<String> {
+    let own = outcome.own().map_or_else(String::new, |own| own.text());
+    let ratio = |to: &str| ratio(outcome, to, outcomes);
+    let limit = work.limit.map(ratio).unwrap_or_default();
+    let answered = outcome.answered();
+    match work.table {
+        Table::OneMachine => vec![own, ratio(ORACLE), limit],
+        Table::Hosts => {
+            let after = answered.map_or_else(String::new, |_| outcome.after_answers().text());
+            vec![own, after, limit]
+        }
+        Table::Crowd => {
+            let answered = answered.map_or_else(String::new, |answered| answered.text());
+            let mut cells = vec![own, answered];
+            if let Some(footprint) = outcome.footprint() {
+                cells.push(mebibytes(footprint.bytes));
+                cells.extend([footprint.threads, footprint.descriptors].map(|n| n.to_string()));
+            }
+            cells
+        }
     }
 }
 

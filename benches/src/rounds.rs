@@ -3,6 +3,7 @@
 
 use crate::contestant::{Contestant, Side, side};
 use crate::ground::Ground;
+use crate::hosts::watched::Footprint;
 use crate::measure::{Sample, measure};
 use crate::problem::Problem;
 use crate::stats::{Spread, spread};
@@ -33,6 +34,24 @@ impl Outcome {
     pub fn own(&self) -> Option<Spread> {
         let own: Option<Vec<f64>> = self.samples.iter().map(|sample| sample.own).collect();
         own.and_then(spread)
+    }
+
+    /// Time until all hosts had answered, where every run told it.
+    pub fn answered(&self) -> Option<Spread> {
+        let answered: Option<Vec<f64>> =
+            self.samples.iter().map(|sample| sample.answered).collect();
+        answered.and_then(spread)
+    }
+
+    /// Wall time after all hosts had answered; all of it where there were none.
+    pub fn after_answers(&self) -> Spread {
+        self.over(|sample| sample.wall - sample.answered.unwrap_or(0.0))
+    }
+
+    /// The most that any run took, where every run was watched.
+    pub fn footprint(&self) -> Option<Footprint> {
+        let all: Option<Vec<_>> = self.samples.iter().map(|sample| sample.footprint).collect();
+        all?.into_iter().reduce(Footprint::most)
     }
 
     fn over(&self, value: fn(&Sample) -> f64) -> Spread {

@@ -1,7 +1,8 @@
 //! The few system calls that neither the standard library nor `rustix` wraps: the only unsafe code.
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, OsStr, c_char, c_int};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::ptr;
@@ -103,6 +104,13 @@ impl Spawner {
             }
         })
     }
+}
+
+/// Gives this process a host name of its own, that nobody else sees. Needs root.
+pub fn take_name(name: &OsStr) -> io::Result<()> {
+    // SAFETY: of all that can be unshared, the name alone is, which no memory depends on.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWUTS)? };
+    Ok(rustix::system::sethostname(name.as_bytes())?)
 }
 
 fn pointers(words: &[CString]) -> Vec<*mut c_char> {

@@ -1,5 +1,6 @@
 //! The targets that pxrun sets itself, and whether a run met them.
 
+use crate::ground::mebibytes;
 use crate::rounds::Outcome;
 use crate::stats::duration;
 
@@ -24,6 +25,28 @@ pub enum Aim {
         times: f64,
         fastest_of: &'static [&'static str],
         called: &'static str,
+    },
+    /// At most so many times another's wall time, and so much more.
+    WallAtMostAndMore {
+        times: f64,
+        of: &'static str,
+        more_seconds: f64,
+    },
+    /// At least this share of another's rate with the same work.
+    RateAtLeast {
+        times: f64,
+        of: &'static str,
+    },
+    /// Wall time from when all hosts had answered, against another's.
+    AfterAnswersAtMost {
+        times: f64,
+        of: &'static str,
+    },
+    AnsweredBelow {
+        seconds: f64,
+    },
+    RootBelow {
+        bytes: u64,
     },
     WallBelow {
         seconds: f64,
@@ -60,6 +83,15 @@ fn wanted(aim: &Aim) -> String {
         Aim::OwnCpuAtMost { times, of } => format!("own CPU at most {times:.2} x {of}"),
         Aim::FasterThan { times, called, .. } if *times == 1.0 => format!("faster than {called}"),
         Aim::FasterThan { times, called, .. } => format!("at least {times} x faster than {called}"),
+        Aim::WallAtMostAndMore { times, of, more_seconds } => {
+            format!("wall at most {times:.2} x {of} + {}", duration(*more_seconds))
+        }
+        Aim::RateAtLeast { times, of } => format!("rate at least {times:.2} x {of}"),
+        Aim::AfterAnswersAtMost { times, of } => {
+            format!("from the last host's answer on at most {times:.2} x {of}")
+        }
+        Aim::AnsweredBelow { seconds } => format!("all connected in under {}", duration(*seconds)),
+        Aim::RootBelow { bytes } => format!("under {} at the root", mebibytes(*bytes)),
         Aim::WallBelow { seconds } => format!("wall at most {}", duration(*seconds)),
         Aim::OwnCpuPerUnit { unit, below_seconds, .. } => {
             format!("own CPU under {} a {unit}", duration(*below_seconds))
@@ -89,6 +121,29 @@ fn found(target: &Target, outcomes: &[Outcome]) -> Result<(String, bool), String
             let met = ratio > *times || (ratio == *times && *times != 1.0);
             let which = if fastest_of.len() > 1 { format!(" (`{name}`)") } else { String::new() };
             Ok((format!("{ratio:.2} x{which}"), met))
+        }
+        Aim::WallAtMostAndMore { times, of, more_seconds } => {
+            let reference = named(outcomes, of)?.wall().median;
+            let most = times * reference + more_seconds;
+            let found = format!("{} of {}", duration(wall), duration(most));
+            Ok((found, wall <= most))
+        }
+        Aim::RateAtLeast { times, of } => {
+            let ratio = named(outcomes, of)?.wall().median / wall;
+            Ok((format!("{ratio:.2} x"), ratio >= *times))
+        }
+        Aim::AfterAnswersAtMost { times, of } => {
+            ours.answered().ok_or("when hosts answered was not told")?;
+            let ratio = ours.after_answers().median / named(outcomes, of)?.wall().median;
+            Ok((format!("{ratio:.2} x"), ratio <= *times))
+        }
+        Aim::AnsweredBelow { seconds } => {
+            let answered = ours.answered().ok_or("when hosts answered was not told")?.median;
+            Ok((duration(answered), answered < *seconds))
+        }
+        Aim::RootBelow { bytes } => {
+            let found = ours.footprint().ok_or("the root was not watched")?.bytes;
+            Ok((mebibytes(found), found < *bytes))
         }
         Aim::WallBelow { seconds } => Ok((duration(wall), wall <= *seconds)),
         Aim::OwnCpuPerUnit { above, units, below_seconds, .. } => {

@@ -18,6 +18,8 @@ pub enum Expect {
     Bytes(Digest),
     /// This file, byte for byte.
     Same(PathBuf),
+    /// Text with this end: for a limit that verifies its work itself.
+    Ends(&'static str),
     /// No output, and at least so many processes started on this machine meanwhile.
     Starts(u64),
 }
@@ -106,6 +108,13 @@ pub fn check(output: &Output, expect: &Expect, starts: u64) -> Result<(), Proble
             [file] => same(file, path),
             _ => Err(Problem::Wrong(format!("{} files instead of one", files.len()))),
         },
+        Expect::Ends(end) => {
+            let text = fs::read_to_string(&files[0]).map_err(Problem::step("read an output"))?;
+            if text.ends_with(end) {
+                return Ok(());
+            }
+            Err(Problem::Wrong(format!("`{text}` does not end in `{end}`")))
+        }
         Expect::Starts(wanted) => {
             agree("bytes of output", digest(&files)?.bytes, 0)?;
             if starts >= *wanted {

@@ -10,8 +10,8 @@ use crate::roster::Roster;
 use crate::targets::{Aim, Target};
 use crate::verify::Expect;
 use crate::words;
-use crate::works::Work;
 use crate::works::filters::{GNU_MODES, digest};
+use crate::works::{Table, Work};
 
 /// Both orders in one race, since they share their limits.
 pub fn cat(ground: &Ground) -> Result<Work, Problem> {
@@ -43,6 +43,7 @@ pub fn cat(ground: &Ground) -> Result<Work, Problem> {
         title: format!("`cat` and `-k cat` to a file, {}", mebibytes(input.bytes)),
         contestants: roster.contestants,
         limit: Some(PUMP),
+        table: Table::OneMachine,
         targets,
         remarks: vec![format!(
             "`{ORACLE}` and `split` write one file a copy; the bare pump lets copies tear each \

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::targets::{Aim, Target};
 use crate::verify::Expect;
 use crate::words;
-use crate::works::Work;
+use crate::works::{Table, Work};
 
 /// GNU parallel takes some ten times as long a start, so it gets a tenth of them.
 const GNU_SHARE: u64 = 10;
@@ -42,6 +42,7 @@ pub fn chunks(ground: &Ground) -> Result<Work, Problem> {
         title: format!("{count} one-record chunks, `--run per-chunk --allow-early-exit true`"),
         contestants,
         limit: Some(SPAWN_LOOP),
+        table: Table::OneMachine,
         targets: vec![
             Target { subject: PXRUN, aim: Aim::WallAtMost { times: 1.4, of: SPAWN_LOOP } },
             faster(&[XARGS]),
@@ -104,6 +105,7 @@ pub fn start(ground: &Ground) -> Result<Work, Problem> {
         title: "`pxrun -np 2 true < /dev/null`".to_owned(),
         contestants,
         limit: Some(SPAWN_LOOP),
+        table: Table::OneMachine,
         targets: vec![Target { subject: PXRUN, aim: Aim::WallBelow { seconds: 0.010 } }],
         remarks: vec!["The others start `true` twice, two at once.".to_owned()],
         // Runs of milliseconds need more of them, and can afford it.

@@ -13,7 +13,7 @@ use crate::targets::{Aim, Target};
 use crate::tools::Tool;
 use crate::verify::Expect;
 use crate::words;
-use crate::works::Work;
+use crate::works::{Table, Work};
 
 const LARGE: &str = "pxrun, 16 large chunks";
 
@@ -54,6 +54,7 @@ pub fn deal(ground: &Ground) -> Result<Work, Problem> {
         title: format!("dealing {chunks} chunks of one short line (`wc -l`, a copy a rank)"),
         contestants,
         limit: None,
+        table: Table::OneMachine,
         targets: vec![Target { subject: PXRUN, aim }],
         remarks,
         rounds: ground.options.rounds,

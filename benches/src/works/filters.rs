@@ -12,7 +12,7 @@ use crate::roster::Roster;
 use crate::targets::{Aim, Target};
 use crate::verify::{Digest, Expect};
 use crate::words;
-use crate::works::Work;
+use crate::works::{Table, Work};
 
 /// GNU parallel's ways to feed a filter.
 pub const GNU_MODES: [&str; 4] = [GNU_PIPEPART, GNU_PIPE, GNU_ROUND_ROBIN, GNU_PIPE_ORDERED];
@@ -41,6 +41,7 @@ pub fn wc(ground: &Ground) -> Result<Work, Problem> {
         title: format!("`wc -l`, {}, a copy a rank", mebibytes(input.bytes)),
         contestants: roster.contestants,
         limit: Some(FEEDER),
+        table: Table::OneMachine,
         targets: vec![
             Target { subject: PXRUN, aim: Aim::WallAtMost { times: 1.1, of: FEEDER } },
             Target { subject: PXRUN, aim: Aim::OwnCpuAtMost { times: 1.2, of: FEEDER } },
@@ -102,6 +103,7 @@ pub fn sed_in_order(ground: &Ground) -> Result<Work, Problem> {
         title: format!("`-k --contract lines sed s/a/b/`, {size}, a copy a rank, output in order"),
         contestants: roster.contestants,
         limit: Some(PUMP),
+        table: Table::OneMachine,
         targets: vec![Target {
             subject: PXRUN_ORDERED,
             aim: Aim::WallAtMost { times: 1.15, of: ORACLE },
@@ -129,6 +131,7 @@ fn near_the_oracle(id: &'static str, title: String, roster: Roster<'_>, ground: 
         title,
         contestants: roster.contestants,
         limit: Some(FEEDER),
+        table: Table::OneMachine,
         targets: vec![Target { subject: PXRUN, aim: Aim::WallAtMost { times: 1.10, of: ORACLE } }],
         remarks: vec![SPLIT_REMARK.to_owned()],
         rounds: ground.options.rounds,

@@ -4,9 +4,11 @@ mod cat;
 mod chunks;
 mod deal;
 mod filters;
+mod hosts;
 
 use crate::contestant::Contestant;
 use crate::ground::Ground;
+use crate::hosts::crowd;
 use crate::problem::Problem;
 use crate::rounds::{self, Outcome};
 use crate::targets::Target;
@@ -18,10 +20,22 @@ pub struct Work {
     pub contestants: Vec<Contestant>,
     /// The bare limit that the last ratio is taken to.
     pub limit: Option<&'static str>,
+    pub table: Table,
     pub targets: Vec<Target>,
     /// Printed under the table.
     pub remarks: Vec<String>,
     pub rounds: usize,
+}
+
+/// What the columns of a work's table are, besides wall and CPU time.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Table {
+    /// Own CPU, ratios to oracle and bare limit.
+    OneMachine,
+    /// Wall time after all hosts have answered, the root's CPU, the ratio to the bare limit.
+    Hosts,
+    /// Time until all hosts have answered, what the root takes.
+    Crowd,
 }
 
 /// A work and what came of it.
@@ -36,7 +50,7 @@ pub struct Entry {
     prepare: fn(&Ground) -> Result<Work, Problem>,
 }
 
-/// All works, in the order in which they are run and printed.
+/// The works on one machine, in the order in which they are run and printed.
 pub const ALL: [Entry; 8] = [
     Entry { id: "wc", prepare: filters::wc },
     Entry { id: "sed", prepare: filters::sed },
@@ -48,10 +62,19 @@ pub const ALL: [Entry; 8] = [
     Entry { id: "deal", prepare: deal::deal },
 ];
 
-/// Prepares and runs every work that the options want.
-pub fn run_all(ground: &Ground) -> Result<Vec<Raced>, Problem> {
+/// The works on the lab's hosts.
+pub const ON_HOSTS: [Entry; 5] = [
+    Entry { id: "hosts-start", prepare: hosts::start },
+    Entry { id: "hosts-link", prepare: hosts::link },
+    Entry { id: "hosts-cat", prepare: hosts::cat },
+    Entry { id: "hosts-wc", prepare: hosts::count },
+    Entry { id: "hosts-agents", prepare: crowd::agents },
+];
+
+/// Prepares and runs those of the works that the options want.
+pub fn run(works: &[Entry], ground: &Ground) -> Result<Vec<Raced>, Problem> {
     let mut raced = Vec::new();
-    for entry in ALL.iter().filter(|entry| ground.options.wants(entry.id)) {
+    for entry in works.iter().filter(|entry| ground.options.wants(entry.id)) {
         let work = (entry.prepare)(ground)?;
         let outcomes = rounds::race(&work, ground)?;
         raced.push(Raced { work, outcomes });
