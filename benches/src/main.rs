@@ -61,14 +61,25 @@ fn side_by_side(words: &[OsString]) -> Result<(), Problem> {
     sys::note_interrupts().map_err(Problem::step("install the signal handler"))?;
     let ground = ground::Ground::prepare(*options)?;
     let machine = machine::describe(&ground)?;
-    let results = works::run(&works::ALL, &ground)?;
-    let on_hosts = hosts::report(&ground, words)?;
-    let text = report::whole(&ground, &machine, &results, &on_hosts);
-    println!("{text}");
-    let drawn = chart::draw(&results);
-    if ground.options.record {
-        record::write(&text, &drawn)
-    } else {
-        record::write_chart(&ground.options.chart, &drawn)
+    let record = ground.options.record;
+    if ground.options.wants_any(&works::ALL) {
+        let results = works::run(&works::ALL, &ground)?;
+        let text = report::whole(&ground, &machine, &results);
+        println!("{text}\n");
+        let drawn = chart::draw(&results);
+        if record {
+            record::write(&text, &drawn)?;
+        } else {
+            record::write_chart(&ground.options.chart, &drawn)?;
+        }
     }
+    if ground.options.wants_any(&works::ON_HOSTS) {
+        let measured = hosts::report(&ground, words)?;
+        let text = report::on_hosts(&ground, &machine, &measured);
+        println!("{text}");
+        if record {
+            record::write_on_hosts(&text)?;
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::problem::Problem;
-use crate::works;
+use crate::works::{ALL, Entry, ON_HOSTS};
 
 pub const HELP: &str = "\
 Time pxrun beside its peers, an oracle and the bare limits of this machine.
@@ -17,7 +17,8 @@ side-by-side [OPTIONS]
   --dir DIR         where inputs and outputs are kept during the run (default TMPDIR or /tmp)
   --rounds N        timed rounds after one warm-up round (default 7)
   --only WORK       only this work; may be repeated: wc sed python cat sed-k chunks start deal, and
-                    on several hosts: hosts-start hosts-link hosts-cat hosts-wc hosts-agents
+                    on several hosts: hosts-start hosts-link hosts-cat hosts-wc hosts-agents;
+                    `machine` and `hosts` are all works of one of the two tables
   --np N            ranks (default: the cores this process may use)
   --pipe-size SIZE  size of the pipes of the bare feeder and the bare pump (default 1M)
   --paced[=MICROS]  also run a bare feeder that sleeps between its rounds (default 100)
@@ -26,7 +27,8 @@ side-by-side [OPTIONS]
   --agents N        agents of the work `hosts-agents` (default 1000)
   --limit SECONDS   the longest that one run may take (default 120)
   --chart FILE      where the chart goes (default: side-by-side.svg beside this program)
-  --record          rewrite the results in benches/README.md and benches/results.svg
+  --record          rewrite the results in benches/README.md and benches/results.svg; with `--only`
+                    those of a table all of whose works are run
   --help            print this
 
 What needs several hosts needs root, and is left out without.
@@ -83,6 +85,16 @@ impl Options {
     pub fn wants(&self, work: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == work)
     }
+
+    /// Whether all of these are to be run.
+    pub fn wants_all(&self, works: &[Entry]) -> bool {
+        works.iter().all(|work| self.wants(work.id))
+    }
+
+    /// Whether any of these is to be run.
+    pub fn wants_any(&self, works: &[Entry]) -> bool {
+        works.iter().any(|work| self.wants(work.id))
+    }
 }
 
 /// The path of a file in this program's own folder.
@@ -116,8 +128,10 @@ pub fn parse(words: &[OsString]) -> Result<Asked, Problem> {
             }
         }
     }
-    if options.record && !options.only.is_empty() {
-        let what = "`--record` writes the results of all works, so it cannot go with `--only`";
+    let whole = |works: &[Entry]| options.wants_all(works) || !options.wants_any(works);
+    if options.record && !(whole(&ALL) && whole(&ON_HOSTS)) {
+        let what = "`--record` writes the results of all works of a table; `--only machine` and \
+                    `--only hosts` name them";
         return Err(Problem::Usage(what.to_owned()));
     }
     Ok(Asked::Run(Box::new(options)))
@@ -129,7 +143,7 @@ fn set(options: &mut Options, name: &str, value: &str) -> Result<(), Problem> {
         "--input" => options.input = Some(PathBuf::from(value)),
         "--dir" => options.dir = PathBuf::from(value),
         "--rounds" => options.rounds = count(name, value)?,
-        "--only" => options.only.push(known_work(value)?),
+        "--only" => options.only.extend(known_works(value)?),
         "--np" => options.np = count(name, value)?,
         "--pipe-size" => {
             options.pipe_bytes =
@@ -145,9 +159,15 @@ fn set(options: &mut Options, name: &str, value: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn known_work(value: &str) -> Result<String, Problem> {
-    if works::ALL.iter().chain(&works::ON_HOSTS).any(|work| work.id == value) {
-        return Ok(value.to_owned());
+fn known_works(value: &str) -> Result<Vec<String>, Problem> {
+    let ids = |works: &[Entry]| works.iter().map(|work| work.id.to_owned()).collect();
+    match value {
+        "machine" => return Ok(ids(&ALL)),
+        "hosts" => return Ok(ids(&ON_HOSTS)),
+        _ => {}
+    }
+    if ALL.iter().chain(&ON_HOSTS).any(|work| work.id == value) {
+        return Ok(vec![value.to_owned()]);
     }
     Err(Problem::Usage(format!("no work is called `{value}`")))
 }
@@ -200,7 +220,13 @@ mod tests {
     }
 
     #[test]
-    fn record_takes_all_works() {
-        assert!(parse(&["--record".into(), "--only=wc".into()]).is_err());
+    fn record_takes_all_works_of_a_table() {
+        let parsed = |words: &[&str]| parse(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        for words in [&["--record"][..], &["--record", "--only", "hosts"]] {
+            assert!(matches!(parsed(words), Ok(Asked::Run(_))), "{words:?}");
+        }
+        for work in ["wc", "hosts-wc"] {
+            assert!(parsed(&["--record", "--only", work]).is_err(), "{work}");
+        }
     }
 }

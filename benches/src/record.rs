@@ -5,19 +5,41 @@ use std::path::Path;
 
 use crate::problem::Problem;
 
-const BEGIN: &str = "<!-- results: begin, written by `side-by-side --record` -->";
-const END: &str = "<!-- results: end -->";
+/// The lines between which a table stands.
+struct Markers {
+    begin: &'static str,
+    end: &'static str,
+}
 
-/// Rewrites the results in `benches/README.md` and `benches/results.svg`.
+const MACHINE: Markers = Markers {
+    begin: "<!-- results: begin, written by `side-by-side --record` -->",
+    end: "<!-- results: end -->",
+};
+const ON_HOSTS: Markers = Markers {
+    begin: "<!-- hosts: begin, written by `side-by-side --record` -->",
+    end: "<!-- hosts: end -->",
+};
+
+/// Rewrites the results on one machine in `benches/README.md`, and `benches/results.svg`.
 pub fn write(text: &str, chart: &str) -> Result<(), Problem> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = folder.join("README.md");
+    let picture = "![wall times, side by side](results.svg)";
+    rewrite(&MACHINE, &format!("{picture}\n\n{text}"))?;
+    write_chart(&Path::new(env!("CARGO_MANIFEST_DIR")).join("results.svg"), chart)
+}
+
+/// Rewrites those on several hosts.
+pub fn write_on_hosts(text: &str) -> Result<(), Problem> {
+    rewrite(&ON_HOSTS, text)
+}
+
+fn rewrite(markers: &Markers, text: &str) -> Result<(), Problem> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let problem = |what: &str| Problem::step(format!("{what} `{}`", readme.display()));
     let old = fs::read_to_string(&readme).map_err(problem("read"))?;
-    let new = between_markers(&old, text)
+    let new = markers
+        .around(&old, text)
         .ok_or_else(|| Problem::Usage(format!("`{}` lacks its marker lines", readme.display())))?;
-    fs::write(&readme, new).map_err(problem("write"))?;
-    write_chart(&folder.join("results.svg"), chart)
+    fs::write(&readme, new).map_err(problem("write"))
 }
 
 /// Writes the chart and says where.
@@ -28,11 +50,14 @@ pub fn write_chart(path: &Path, chart: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn between_markers(old: &str, text: &str) -> Option<String> {
-    let (before, rest) = old.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    let picture = "![wall times, side by side](results.svg)";
-    Some(format!("{before}{BEGIN}\n\n{picture}\n\n{text}\n\n{END}{after}"))
+impl Markers {
+    /// Puts a text between them.
+    fn around(&self, old: &str, text: &str) -> Option<String> {
+        let Markers { begin, end } = self;
+        let (before, rest) = old.split_once(begin)?;
+        let (_, after) = rest.split_once(end)?;
+        Some(format!("{before}{begin}\n\n{text}\n\n{end}{after}"))
+    }
 }
 
 #[cfg(test)]
@@ -41,15 +66,18 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_markers_changes() {
-        let old = format!("# Title\n{BEGIN}\nold\n{END}\ntail\n");
-        let new = between_markers(&old, "new").unwrap();
+        let Markers { begin, end } = MACHINE;
+        let old = format!("# Title\n{begin}\nold\n{end}\ntail\n");
+        let new = MACHINE.around(&old, "new").unwrap();
         assert!(new.starts_with("# Title\n") && new.ends_with("\ntail\n"));
         assert!(new.contains("\nnew\n") && !new.contains("old"));
-        assert_eq!(between_markers(&new, "new").unwrap(), new);
+        assert_eq!(MACHINE.around(&new, "new").unwrap(), new);
     }
 
     #[test]
     fn the_readme_has_the_markers() {
-        assert!(between_markers(include_str!("../README.md"), "").is_some());
+        for markers in [MACHINE, ON_HOSTS] {
+            assert!(markers.around(include_str!("../README.md"), "").is_some());
+        }
     }
 }

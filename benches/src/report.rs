@@ -9,12 +9,32 @@ use crate::rounds::Outcome;
 use crate::targets::judge;
 use crate::works::{Raced, Table, Work};
 
-/// The whole report.
-pub fn whole(ground: &Ground, machine: &[String], results: &[Raced], on_hosts: &str) -> String {
+/// The report on one machine.
+pub fn whole(ground: &Ground, machine: &[String], results: &[Raced]) -> String {
+    let mut text = measured(ground, machine, "start");
+    text += &tables(&[], results);
+    text.trim_end().to_owned()
+}
+
+/// The report on several hosts, with what was `told` of them.
+pub fn on_hosts(ground: &Ground, machine: &[String], told: &str) -> String {
+    let mut text = measured(ground, machine, "hosts-start");
+    line(
+        &mut text,
+        "CPU is that of the head's processes and of all that ran on the hosts for them; the root's \
+         is that of pxrun's own processes on the head.\n",
+    );
+    text += told;
+    text.trim_end().to_owned()
+}
+
+/// When and how it was measured, and on what.
+fn measured(ground: &Ground, machine: &[String], short: &str) -> String {
     let options = &ground.options;
     let mut text = format!(
         "Measured on {}, {} ranks, an input of {}, {} rounds after a warm-up (three times as many \
-         for `start`), pipes of the bare limits {}. Times are medians, with the quartiles in brackets.\n\n",
+         for `{short}`), pipes of the bare limits {}. Times are medians, with the quartiles in \
+         brackets.\n\n",
         date(),
         options.np,
         mebibytes(options.size_bytes),
@@ -25,35 +45,23 @@ pub fn whole(ground: &Ground, machine: &[String], results: &[Raced], on_hosts: &
         line(&mut text, &format!("* {fact}"));
     }
     text.push('\n');
-    body(&mut text, results);
-    if !on_hosts.is_empty() {
-        line(&mut text, &format!("\n## On the lab's hosts\n\n{}", on_hosts.trim()));
-    }
-    text.trim_end().to_owned()
-}
-
-/// The part about several hosts.
-pub fn on_hosts(facts: &[String], results: &[Raced]) -> String {
-    let mut text = String::from(
-        "On the same machine, in the same run. CPU is that of the head's processes and of all that \
-         ran on the hosts for them.\n\n",
-    );
-    for fact in facts {
-        line(&mut text, &format!("* {fact}"));
-    }
-    text.push('\n');
-    body(&mut text, results);
     text
 }
 
-fn body(text: &mut String, results: &[Raced]) {
-    if results.is_empty() {
-        return;
+/// Further facts, the targets, and a table a work.
+pub fn tables(facts: &[String], results: &[Raced]) -> String {
+    let mut text = String::new();
+    for fact in facts {
+        line(&mut text, &format!("* {fact}"));
     }
-    targets(text, results);
+    if !facts.is_empty() {
+        text.push('\n');
+    }
+    targets(&mut text, results);
     for raced in results {
-        work(text, raced);
+        work(&mut text, raced);
     }
+    text
 }
 
 fn targets(text: &mut String, results: &[Raced]) {

@@ -32,7 +32,7 @@ pub enum Aim {
         of: &'static str,
         more_seconds: f64,
     },
-    /// At least this share of another's rate with the same work.
+    /// At least this share of another's rate with the same bytes, from when all hosts had answered.
     RateAtLeast {
         times: f64,
         of: &'static str,
@@ -86,7 +86,9 @@ fn wanted(aim: &Aim) -> String {
         Aim::WallAtMostAndMore { times, of, more_seconds } => {
             format!("wall at most {times:.2} x {of} + {}", duration(*more_seconds))
         }
-        Aim::RateAtLeast { times, of } => format!("rate at least {times:.2} x {of}"),
+        Aim::RateAtLeast { times, of } => {
+            format!("rate from the host's answer on at least {times:.2} x {of}")
+        }
         Aim::AfterAnswersAtMost { times, of } => {
             format!("from the last host's answer on at most {times:.2} x {of}")
         }
@@ -129,8 +131,10 @@ fn found(target: &Target, outcomes: &[Outcome]) -> Result<(String, bool), String
             Ok((found, wall <= most))
         }
         Aim::RateAtLeast { times, of } => {
-            let ratio = named(outcomes, of)?.wall().median / wall;
-            Ok((format!("{ratio:.2} x"), ratio >= *times))
+            ours.answered().ok_or("when the host answered was not told")?;
+            let bare = named(outcomes, of)?.wall().median;
+            let (ratio, whole) = (bare / ours.after_answers().median, bare / wall);
+            Ok((format!("{ratio:.2} x, with the login {whole:.2} x"), ratio >= *times))
         }
         Aim::AfterAnswersAtMost { times, of } => {
             ours.answered().ok_or("when hosts answered was not told")?;

@@ -14,17 +14,12 @@ use super::{HOSTS, Part};
 use crate::ground::{Ground, Portion};
 use crate::problem::Problem;
 use crate::sys;
-use crate::works;
 
 /// How long a signal may go unseen when it arrives just before a wait.
 const LOOK_AGAIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// The part of the report about several hosts; `words` are those of this process. Empty where no
-/// such work is wanted.
+/// What was measured on the lab's hosts, or why nothing was; `words` are those of this process.
 pub fn report(ground: &Ground, words: &[OsString]) -> Result<String, Problem> {
-    if !works::ON_HOSTS.iter().any(|entry| ground.options.wants(entry.id)) {
-        return Ok(String::new());
-    }
     if let Err(reason) = Lab::available() {
         eprintln!("side-by-side: no lab, so nothing is measured on hosts: {reason}");
         return Ok(format!("Not measured: {reason}.\n"));

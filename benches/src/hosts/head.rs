@@ -21,6 +21,6 @@ pub fn race(words: &[OsString]) -> Result<(), Problem> {
     let mut ground = Ground::prepare(*options)?;
     ground.far = Some(Far::find(Path::new(lab), PathBuf::from(folder))?);
     let results = works::run(&works::ON_HOSTS, &ground)?;
-    println!("{}", report::on_hosts(&described(), &results));
+    println!("{}", report::tables(&described(), &results));
     Ok(())
 }
