@@ -109,12 +109,6 @@ pub fn split(words: impl IntoIterator<Item = OsString>) -> Result<Split, Message
 /// Returns the word in its usual spelling, and whether its value is the next word.
 fn understand(word: OsString) -> (OsString, bool) {
     let bytes = word.as_encoded_bytes();
-    if let Some(rest) = bytes.strip_prefix(b"-np") {
-        return match rest {
-            b"" => ("--np".into(), true),
-            [b'=', number @ ..] | number => (format!("--np={}", lossy(number)).into(), false),
-        };
-    }
     if let Some((name, value)) = spelled_elsewhere(bytes) {
         let mut word = OsString::from(format!("--{name}"));
         if let Some(value) = value {
@@ -122,6 +116,13 @@ fn understand(word: OsString) -> (OsString, bool) {
             word.push(OsStr::from_bytes(value));
         }
         return (word, value.is_none());
+    }
+    // After the spellings: `-npernode` is none of `-np`.
+    if let Some(rest) = bytes.strip_prefix(b"-np") {
+        return match rest {
+            b"" => ("--np".into(), true),
+            [b'=', number @ ..] | number => (format!("--np={}", lossy(number)).into(), false),
+        };
     }
     if let Some(long) = bytes.strip_prefix(b"--") {
         let needs = WITH_VALUE.iter().any(|name| name.as_bytes() == long);
@@ -192,6 +193,17 @@ mod tests {
             (options, command),
             (vec!["-n".into(), "2".into()], vec!["grep".into(), "-np".into(), "foo".into()])
         );
+    }
+
+    #[test]
+    fn every_spelling_of_other_launchers_is_understood() {
+        for (spelling, name) in SPELLINGS {
+            for words in [vec![format!("-{spelling}"), "v".into()], vec![format!("--{spelling}=v")]]
+            {
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                assert_eq!(split_str(&words).0, [format!("--{name}=v")], "{words:?}");
+            }
+        }
     }
 
     #[test]
