@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -129,7 +130,7 @@ impl Round {
             host: 1 + random.below(HOSTS as u64) as usize,
             mode: *random.of(&MODES),
             way: *random.of(&WAYS),
-            link: random.of(&["tcp", "ssh"]),
+            link: ["tcp", "ssh"][random.below(2) as usize],
             after: if early { 0 } else { 1 + random.below(size as u64) as usize },
             and: random.below(if early { 1_500_000 } else { 20_000 }),
             lasts: Duration::from_millis(random.below(most)),
@@ -308,30 +309,69 @@ fn deck(random: &mut Random) -> Vec<Fault> {
     deck
 }
 
+/// What a run has seen.
+#[derive(Default)]
+struct Seen {
+    ends: BTreeMap<(Fault, String), u64>,
+    broken: Vec<String>,
+    /// The longest that anything lived after the end of its root.
+    longest: Duration,
+}
+
+impl Seen {
+    /// Does a round; says whether all of it was as promised.
+    fn round(&mut self, ground: &Ground, round: &Round, input: &[u8], name: &str) -> bool {
+        println!("{name}: {round:?}");
+        let done = catch_unwind(AssertUnwindSafe(|| round.run(ground, input)));
+        match &done {
+            Ok((outcome, lived)) => {
+                println!("  {:?}, {} bytes, {lived:.1?}", outcome.status, outcome.stdout.len());
+                self.longest = self.longest.max(*lived);
+                let end = (round.fault, format!("{:?}", outcome.status));
+                *self.ends.entry(end).or_default() += 1;
+            }
+            Err(_) => self.broken.push(format!("{name}: {round:?}")),
+        }
+        done.is_ok()
+    }
+}
+
 #[test]
 fn one_fault_at_any_moment_loses_doubles_and_leaves_nothing() {
     lab!();
     let input = records::numbered(RECORDS, 4);
     let seed = seed();
     let mut random = Random::seeded(seed);
-    let mut seen: BTreeMap<(Fault, String), u64> = BTreeMap::new();
-    let (mut number, mut longest) = (0, Duration::ZERO);
-    while number < rounds(40) {
-        // Now and then fresh hosts, so that other suites get theirs between.
+    let mut seen = Seen::default();
+    let mut faults = Vec::new();
+    let (mut number, count) = (0, rounds(40));
+    while number < count {
+        // Now and then fresh hosts, so that other suites get theirs between; and after a round
+        // that broke a promise, for whatever it has left.
         let ground = Ground::new(lab!(Lab::of(HOSTS)));
         fs::write(ground.scratch.at("input"), &input).unwrap();
-        for fault in deck(&mut random).into_iter().take((rounds(40) - number) as usize) {
-            let round = Round::draw(fault, &mut random, input.len());
-            println!("seed {seed}, round {number}: {round:?}");
-            let (outcome, lived) = round.run(&ground, &input);
-            println!("  {:?}, {} bytes, {lived:.1?}", outcome.status, outcome.stdout.len());
-            longest = longest.max(lived);
-            *seen.entry((fault, format!("{:?}", outcome.status))).or_default() += 1;
+        for _ in 0..FAULTS.len() {
+            if number == count {
+                break;
+            }
+            if faults.is_empty() {
+                faults = deck(&mut random);
+            }
+            let round = Round::draw(faults.pop().unwrap(), &mut random, input.len());
             number += 1;
+            if !seen.round(&ground, &round, &input, &format!("seed {seed}, round {number}")) {
+                break;
+            }
         }
     }
-    println!("what was left lived at most {longest:.1?} on");
-    for ((fault, status), count) in seen {
+    println!("{count} rounds; what a job left lived at most {:.1?} on", seen.longest);
+    for ((fault, status), count) in seen.ends {
         println!("{fault:?}: {status}, {count} times");
     }
+    assert!(
+        seen.broken.is_empty(),
+        "promises broken in {} of {count} rounds:\n{}",
+        seen.broken.len(),
+        seen.broken.join("\n")
+    );
 }
