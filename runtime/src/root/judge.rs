@@ -431,7 +431,9 @@ impl Root {
         let written = self.gather.stage().sink.written();
         let all_written = written == self.gather.stage().emitted();
         notes.push(match self.gather.chunks_committed().filter(|_| all_written) {
-            Some(0) => "no output was written".to_owned(),
+            Some(0) if written == 0 => "no output was written".to_owned(),
+            // A part of the first chunk's.
+            Some(0) => format!("{written} bytes of output were written"),
             Some(1) => "output of chunk 0 was written".to_owned(),
             Some(count) => format!("output of chunks 0 to {} was written", count - 1),
             None if self.job.run == Run::PerChunk && all_written => {
