@@ -70,6 +70,17 @@ fn checked(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// Lets this process open as many files as it may.
+///
+/// # Panics
+///
+/// When the system does not raise a limit that it has itself set higher.
+pub fn raise_open_files() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("a soft limit up to the hard one");
+}
+
 /// Sends a signal to a process, or to a group when `pid` is negative.
 ///
 /// # Errors

@@ -58,7 +58,6 @@ fn message(payload: &[u8]) {
     if let Ok(said) = control::decode::<RootSays<'_>>(payload) {
         let mut again = Vec::new();
         assert!(control::encode(&mut again, &said));
-        let _ = format!("{said:?}");
         assert!(control::decode::<RootSays<'_>>(&again).is_ok());
     }
 }

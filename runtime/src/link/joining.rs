@@ -3,46 +3,45 @@
 //! ```text
 //! root                      agent
 //!                           preamble, Hello      its version is checked before anything is said
-//! Open (the secret)
+//! Secret, Open
+//!                           Fit | Unfit          whether the job can run there
 //!                           Listening            the root dials
 //! Dial                                           after a second the agent dials too, if it may
 //! Linked                                         whichever is in first; after three, neither
 //! Begin
-//!                           Ready | Unfit
+//!                           Ready
 //! ```
 //!
 //! One of these is a single host's; nothing here waits for another host.
 
+mod errors;
+mod rules;
+
+pub use errors::{JoinError, News};
+pub use rules::{Allowed, Rules};
+
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::channel::{Channel, ChannelError, Ends};
 use super::control::{
-    self, AgentSays, Begin, ControlError, Errand, FROM_AGENT, Hello, Listen, Open, Packing,
-    RootSays, Way,
+    self, AgentSays, Begin, FROM_AGENT, Hello, Listen, Open, Packing, RootSays, Way,
 };
 use super::dial::{Call, Dial};
-use super::door::Door;
+use super::doors::Doors;
 use super::frame::Kind;
 use super::hello::{self, Admitted, Guest};
 use super::lease::Lease;
-use super::place::Place;
 use super::preamble::{self, Preamble};
 use super::remote::{Bond, Remote, Supply};
 use super::seal::{Side, Terms};
 use super::secret::Secret;
 use super::serve::pack;
 use super::sight::{Blind, View};
-use crate::buffers::Buffers;
 use crate::failure::{NOT_EXECUTABLE, NOT_FOUND, OWN};
-use crate::input::InputError;
-use crate::input::files::FileInput;
 use crate::poller::{Part, Poller, Ready, Token};
 
 /// How long the root dials alone.
@@ -61,105 +60,6 @@ const MOST_WORDS: usize = 2000;
 fn shortened(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MOST_WORDS));
     text
-}
-
-/// Which links are allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Allowed {
-    /// A connection of our own, else the control channel.
-    Any,
-    /// A connection of our own.
-    Connection,
-    /// The control channel.
-    Control,
-}
-
-/// What all links of a job have in common.
-#[derive(Clone)]
-pub struct Rules {
-    /// The program's version, which must be the agent's too.
-    pub version: String,
-    /// The job's number.
-    pub job: String,
-    /// Silence after which the other side is lost.
-    pub lease: Duration,
-    /// Which links are allowed.
-    pub allowed: Allowed,
-    /// How data is packed.
-    pub packing: Packing,
-    /// What is to run.
-    pub errand: Errand,
-    /// The input, where it is of known length.
-    pub input: Option<Rc<FileInput>>,
-    /// Where received bytes are kept.
-    pub buffers: Buffers,
-}
-
-/// Why a host cannot join.
-#[derive(Debug, thiserror::Error)]
-pub enum JoinError {
-    /// The control channel failed.
-    #[error("{0}")]
-    Channel(#[from] ChannelError),
-    /// What it said cannot be read.
-    #[error("its agent sent {0}")]
-    Control(#[from] ControlError),
-    /// It was silent.
-    #[error("nothing was heard from its agent for {0:.1} s")]
-    Silent(f64),
-    /// It lives, but does not do what is asked of it.
-    #[error("its agent lives, but did not {step} within {} s", PATIENCE.as_secs())]
-    Idle {
-        /// What it did not do.
-        step: &'static str,
-    },
-    /// It is of another version.
-    #[error("its pxrun is version {theirs}, this one is {ours}")]
-    Version {
-        /// The agent's.
-        theirs: String,
-        /// The root's.
-        ours: String,
-    },
-    /// No pxrun answered.
-    #[error("what answered there is no pxrun agent")]
-    NoAgent,
-    /// What it is to be told does not fit a message.
-    #[error("the command, its variables or the names of its inputs are too long to be sent")]
-    TooLong,
-    /// It spoke out of turn.
-    #[error("its agent broke the protocol: {0}")]
-    Protocol(&'static str),
-    /// No connection came about and nothing else is allowed.
-    #[error("no connection for data could be made: {0}")]
-    NoConnection(String),
-    /// The job cannot run there.
-    #[error("{text}")]
-    Unfit {
-        /// What the root is to end with.
-        status: u8,
-        /// Why.
-        text: String,
-    },
-    /// The root's own input could not be read.
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// A system call failed.
-    #[error("cannot {0}: {1}")]
-    System(&'static str, Errno),
-}
-
-/// Something that whoever gathers the hosts wants to know.
-#[derive(Debug)]
-pub enum News {
-    /// The host has said who it is.
-    Hello(Box<Hello>),
-    /// Data goes this way; where it is not the usual one, why.
-    Linked(Way, Option<String>),
-    /// The job can begin there; and why the agent is sent the input where it does not see it.
-    Ready(Option<Blind>),
-    /// Strangers knocked at its door.
-    Strangers(u64),
 }
 
 enum Phase {
@@ -196,80 +96,6 @@ pub struct Joining {
     fit: bool,
     /// When what is asked of it must be done.
     ends_at: Option<Instant>,
-}
-
-/// The doors at which agents knock that the root cannot reach; opened only when one is needed.
-pub struct Doors {
-    listen: Option<(IpAddr, Option<RangeInclusive<u16>>)>,
-    open: Vec<(IpAddr, Door)>,
-    came: Vec<Admitted>,
-    /// Of doors that are closed.
-    strangers: u64,
-}
-
-impl Doors {
-    /// Doors at `listen`, or at whatever address of the root's own an agent knows.
-    pub fn new(listen: Option<(IpAddr, Option<RangeInclusive<u16>>)>) -> Self {
-        Doors { listen, open: Vec::new(), came: Vec::new(), strangers: 0 }
-    }
-
-    /// Expects `guest`, who knows the root by `known`; says where to knock.
-    fn expect(
-        &mut self,
-        guest: Guest,
-        known: Option<IpAddr>,
-        lease: Duration,
-        poller: &Poller,
-    ) -> Result<SocketAddr, String> {
-        let (address, ports) = match (&self.listen, known) {
-            (Some((address, ports)), _) => (*address, ports.clone()),
-            (None, Some(known)) => (known, None),
-            (None, None) => return Err("its login has no address".to_owned()),
-        };
-        let place = Place { address, ports, user_timeout: lease };
-        if let Some(number) = self.open.iter().position(|(at, _)| *at == address) {
-            let door = &mut self.open[number].1;
-            if !door.is_closed() {
-                door.expect(guest);
-                return Ok(door.local_addr());
-            }
-            self.strangers += door.strangers();
-            self.open.remove(number);
-        }
-        let door = Door::for_several(&place, vec![guest]).map_err(|error| error.to_string())?;
-        let _ = poller.add(&door, Token::Link(u32::MAX, Part::Door));
-        let at = door.local_addr();
-        self.open.push((address, door));
-        Ok(at)
-    }
-
-    /// Lets in who has come.
-    pub fn turn(&mut self, now: Instant) {
-        for (_, door) in &mut self.open {
-            self.came.extend(door.turn(now).unwrap_or_default());
-        }
-    }
-
-    /// Expects an agent no longer; a door that expects nobody else closes.
-    pub fn forget(&mut self, agent: u32) {
-        self.came.retain(|admitted| admitted.agent != agent);
-        self.open.iter_mut().for_each(|(_, door)| door.forget(agent));
-    }
-
-    fn take(&mut self, agent: u32) -> Option<Admitted> {
-        let at = self.came.iter().position(|admitted| admitted.agent == agent)?;
-        Some(self.came.swap_remove(at))
-    }
-
-    /// Whether any is open.
-    pub fn is_open(&self) -> bool {
-        !self.open.is_empty()
-    }
-
-    /// How many strangers came in all.
-    pub fn strangers(&self) -> u64 {
-        self.strangers + self.open.iter().map(|(_, door)| door.strangers()).sum::<u64>()
-    }
 }
 
 impl Joining {

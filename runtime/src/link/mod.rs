@@ -19,6 +19,8 @@
 //! | [`hello`], [`place`], [`door`], [`dial`] | how a connection comes about | yes |
 //! | [`joining`] | how the root takes an agent into a job | yes |
 //! | [`sight`] | whether an agent sees the same input | yes |
+//! | [`doors`] | where agents connect that the root cannot reach | yes |
+//! | [`ledger`] | what an agent was told and may therefore tell | no |
 //! | [`remote`] | the root's end of a link | yes |
 //! | [`serve`] | the agent's end | yes |
 //! | [`lease`] | how long a silence may last | no |
@@ -27,11 +29,13 @@ pub mod channel;
 pub mod control;
 pub mod dial;
 pub mod door;
+pub mod doors;
 pub mod frame;
 pub mod hello;
 pub mod incoming;
 pub mod joining;
 pub mod lease;
+pub mod ledger;
 pub mod packing;
 pub mod place;
 pub mod preamble;

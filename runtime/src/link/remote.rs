@@ -16,11 +16,12 @@ use super::channel::{Channel, ChannelError};
 use super::control::{self, AgentSays, ControlError, RootSays};
 use super::frame::Kind;
 use super::lease::Lease;
+use super::ledger::{Breach, Ledger};
 use super::{Link, Moved, Windows};
 use crate::buffers::Buffers;
 use crate::failure::Message;
 use crate::input::files::FileInput;
-use crate::message::{Ended, ExitStatus, FromAgent, ToAgent};
+use crate::message::{FromAgent, ToAgent};
 use crate::poller::{Part, Poller, Ready, Token};
 use crate::records::Records;
 
@@ -46,49 +47,6 @@ enum Pending {
     Bytes { rank: u32, bytes: Vec<u8> },
 }
 
-/// What is known here of one of the agent's ranks.
-#[derive(Clone, Copy, Default)]
-struct RankSeen {
-    running: bool,
-    given: u64,
-    consumed: u64,
-    read: u64,
-    printed: u64,
-    complained: u64,
-    /// Output that it may still send, and its credit not yet passed on.
-    output: Credit,
-    diagnostics: Credit,
-}
-
-/// How much more may come.
-#[derive(Clone, Copy, Default)]
-struct Credit {
-    left: i64,
-    owed: usize,
-    /// All that there is.
-    window: usize,
-}
-
-impl Credit {
-    /// Adds credit; returns how much of it is worth a message now.
-    fn grant(&mut self, bytes: usize) -> Option<usize> {
-        self.owed += bytes;
-        self.window = self.window.max(self.owed);
-        if self.owed < self.window.div_ceil(4) {
-            return None;
-        }
-        let owed = std::mem::take(&mut self.owed);
-        self.left = self.left.saturating_add(i64::try_from(owed).unwrap_or(i64::MAX));
-        Some(owed)
-    }
-
-    /// Takes `bytes` of it; a copy's pipe may have been read once more than was left.
-    fn take(&mut self, bytes: usize) -> bool {
-        self.left -= i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.left > -(crate::buffers::BUFFER as i64)
-    }
-}
-
 /// Why a host is lost.
 #[derive(Debug, thiserror::Error)]
 enum Loss {
@@ -98,8 +56,8 @@ enum Loss {
     Silent(f64),
     #[error("its agent sent {0}")]
     Control(#[from] ControlError),
-    #[error("its agent broke the protocol: {what} of rank {rank}")]
-    State { what: &'static str, rank: u32 },
+    #[error("its agent broke the protocol: {0}")]
+    State(#[from] Breach),
     #[error("its agent broke the protocol: {0}")]
     Phase(&'static str),
 }
@@ -142,7 +100,7 @@ pub struct Remote {
     bond: Bond,
     supply: Supply,
     lease: Lease,
-    seen: Vec<RankSeen>,
+    ledger: Ledger,
     pending: VecDeque<Pending>,
     told: VecDeque<FromAgent>,
     words: Vec<u8>,
@@ -166,13 +124,13 @@ enum Phase {
 impl Remote {
     /// Makes a link of what was set up.
     pub fn new(bond: Bond, supply: Supply, now: Instant) -> Self {
-        let seen = vec![RankSeen::default(); bond.ranks.len()];
+        let ledger = Ledger::new(bond.ranks.clone());
         let lease = Lease::new(bond.lease, now);
         Remote {
             bond,
             supply,
             lease,
-            seen,
+            ledger,
             pending: VecDeque::new(),
             told: VecDeque::new(),
             words: Vec::new(),
@@ -183,36 +141,8 @@ impl Remote {
         }
     }
 
-    fn slot(&self, rank: u32) -> Option<usize> {
-        self.bond.ranks.binary_search(&rank).ok()
-    }
-
     fn data(&mut self) -> &mut Channel {
         self.bond.data.as_mut().unwrap_or(&mut self.bond.control)
-    }
-
-    /// Takes note of an order; `None` when it is not to be sent now.
-    fn note<'a>(&mut self, order: ToAgent<'a>) -> Option<ToAgent<'a>> {
-        let slot = order.rank().and_then(|rank| self.slot(rank));
-        let Some(seen) = slot.and_then(|slot| self.seen.get_mut(slot)) else { return Some(order) };
-        match order {
-            ToAgent::Start { .. } => {
-                let (output, diagnostics) = (seen.output, seen.diagnostics);
-                *seen = RankSeen { running: true, output, diagnostics, ..RankSeen::default() };
-            }
-            ToAgent::Feed { bytes, .. } => seen.given += bytes.len() as u64,
-            ToAgent::Deal { ref range, .. } => seen.given += range.end - range.start,
-            ToAgent::OutputCredit { rank, bytes } => {
-                let bytes = seen.output.grant(bytes)?;
-                return Some(ToAgent::OutputCredit { rank, bytes });
-            }
-            ToAgent::DiagnosticCredit { rank, bytes } => {
-                let bytes = seen.diagnostics.grant(bytes)?;
-                return Some(ToAgent::DiagnosticCredit { rank, bytes });
-            }
-            _ => {}
-        }
-        Some(order)
     }
 
     fn send(&mut self, order: ToAgent<'_>) {
@@ -403,8 +333,8 @@ impl Remote {
         match said {
             AgentSays::Told(told) => {
                 self.frames += 1;
-                let told = self.check(told)?;
-                self.told.push_back(told);
+                let told = self.ledger.told(told)?;
+                self.told.push_back(self.with_place(told));
             }
             AgentSays::Left { frames } if matches!(self.phase, Phase::Leaving(_)) => {
                 if frames != self.frames {
@@ -417,77 +347,17 @@ impl Remote {
         Ok(true)
     }
 
-    /// Lets pass what a rank's state allows.
-    fn check(&mut self, told: FromAgent) -> Result<FromAgent, Loss> {
-        let Some(rank) = told.rank() else { return Err(Loss::Phase("a message of no rank")) };
-        let state = |what| Loss::State { what, rank };
-        let slot = self.slot(rank).ok_or(state("a message"))?;
-        let seen = &mut self.seen[slot];
-        if !seen.running {
-            return Err(state("a message without a copy"));
-        }
-        match &told {
-            FromAgent::StartFailed { .. } => seen.running = false,
-            FromAgent::Consumed { bytes, .. } => {
-                seen.consumed = seen.consumed.saturating_add(*bytes);
-                if seen.consumed > seen.given {
-                    return Err(state("more consumed than it was given"));
-                }
-            }
-            FromAgent::Read { bytes, .. } => {
-                if *bytes > seen.given || *bytes < seen.read {
-                    return Err(state("more read than it was given"));
-                }
-                seen.read = *bytes;
-            }
-            FromAgent::Output { bytes, .. } => {
-                seen.printed += bytes.len() as u64;
-                if !seen.output.take(bytes.len()) {
-                    return Err(state("more output than its credit"));
-                }
-            }
-            FromAgent::Diagnostic { bytes, .. } => {
-                seen.complained += bytes.len() as u64;
-                if !seen.diagnostics.take(bytes.len()) {
-                    return Err(state("more diagnostics than its credit"));
-                }
-            }
-            FromAgent::Ended { end, .. } => {
-                seen.running = false;
-                if !is_possible(end) {
-                    return Err(state("an end that no copy can have"));
-                }
-                let Ended { given, unread, printed, complained, .. } = *end;
-                // A copy that was stopped, or left early, may have had less than was sent to it.
-                if given > seen.given || unread > given {
-                    return Err(state("a count of its input"));
-                }
-                if (printed, complained) != (seen.printed, seen.complained) {
-                    return Err(state("a count of its output"));
-                }
-            }
-            _ => {}
-        }
-        Ok(match told {
+    /// Says of bad news of the input where they come from.
+    fn with_place(&self, told: FromAgent) -> FromAgent {
+        match told {
             FromAgent::InputFailed { rank, mut message } => {
                 message.truncate(message.floor_char_boundary(WORDS));
                 let message = format!("rank {rank} on `{}`: {message}", self.bond.name);
                 FromAgent::InputFailed { rank, message }
             }
             other => other,
-        })
+        }
     }
-}
-
-/// Whether a process can have ended like this, at a time and after a time that there are.
-fn is_possible(end: &Ended) -> bool {
-    const LAST_SIGNAL: i32 = 64;
-    const LONGEST: f64 = 1e12;
-    let status = match end.status {
-        ExitStatus::Exited(status) => (0..=255).contains(&status),
-        ExitStatus::Signaled(signal) => (1..=LAST_SIGNAL).contains(&signal),
-    };
-    status && [end.started, end.ran].iter().all(|seconds| (0.0..LONGEST).contains(seconds))
 }
 
 impl Link for Remote {
@@ -511,7 +381,7 @@ impl Link for Remote {
                 let _ = self.bond.control.say(&RootSays::Leave);
             }
             order => {
-                if let Some(order) = self.note(order) {
+                if let Some(order) = self.ledger.ordered(order) {
                     self.send(order);
                 }
             }

@@ -4,32 +4,34 @@
 //! a channel ends, the agent ends, and its guardian ends whatever it has started. The guardian is
 //! told now and then for how long the agent may be believed, so an agent that hangs is ended too.
 
+mod linking;
+mod telling;
+
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+pub(super) use linking::pack;
 use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::channel::{Channel, ChannelError, Ends};
-use super::control::{self, AgentSays, Begin, ControlError, FROM_AGENT, FROM_ROOT, Hello, Listen};
-use super::control::{Errand, Open, Packing, RootSays, Way};
+use super::control::{
+    self, AgentSays, Begin, ControlError, Errand, FROM_ROOT, Hello, Open, RootSays,
+};
 use super::dial::{Call, Dial};
 use super::door::Door;
 use super::frame::{self, Kind};
-use super::hello::{self, Admitted, Guest};
+use super::hello;
 use super::lease::{self, Lease};
-use super::packing::{Packer, Unpacker};
-use super::place::Place;
 use super::preamble;
-use super::seal::{Side, Terms};
+use super::seal::Side;
 use super::secret::Secret;
 use super::{Link, Moved};
 use crate::agent::Agent;
 use crate::agent::assignment::Reading;
-use crate::agent::family;
 use crate::buffers::Buffers;
 use crate::job::Command;
-use crate::message::{FromAgent, ToAgent};
+use crate::message::ToAgent;
 use crate::pace::Pace;
 use crate::poller::{Part, Poller, Ready, Token};
 
@@ -411,129 +413,9 @@ impl Server<'_> {
         }
     }
 
-    fn guest(&self, open: &Open, dialer: Side) -> Result<Guest, ServeError> {
-        let secret = self.secret.as_ref();
-        let secret = secret.ok_or(ServeError::Protocol("a link without a secret"))?;
-        Ok(Guest {
-            terms: Terms {
-                version: self.version.to_owned(),
-                job: open.job.clone(),
-                agent: open.agent,
-                attempt: 1,
-                dialer,
-            },
-            secret: Secret::take(&mut secret.expose().clone()),
-        })
-    }
-
-    fn open(&mut self, open: Open, now: Instant) -> Result<(), ServeError> {
-        self.set_lease(open.lease, now);
-        match (self.prepare)(&open.errand) {
-            Ok(command) => self.command = Some(command),
-            Err(Unfit { status, mut text }) => {
-                text.truncate(text.floor_char_boundary(FROM_AGENT / 2));
-                self.say(&AgentSays::Unfit { status, text });
-                self.open = Some(open);
-                return Ok(());
-            }
-        }
-        self.say(&AgentSays::Fit);
-        if open.listen == Listen::Yes {
-            let opened = match self.hello.login {
-                None => Err("its login has no address".to_owned()),
-                Some((_, address)) => {
-                    let place = Place { address, ports: None, user_timeout: open.lease };
-                    Door::for_one(&place, self.guest(&open, Side::Root)?)
-                        .map_err(|error| error.to_string())
-                }
-            };
-            let answer = opened.as_ref().map(Door::local_addr).map_err(String::clone);
-            if let Ok(door) = opened {
-                let _ = self.poller.add(&door, Token::Link(0, Part::Door));
-                self.door = Some(door);
-            }
-            self.say(&AgentSays::Listening(answer));
-        }
-        self.open = Some(open);
-        Ok(())
-    }
-
     fn say(&mut self, message: &AgentSays) {
         // The longest are cut before they come here.
         let _ = self.control.say(message);
-    }
-
-    /// Lets in who knocks, and goes on knocking elsewhere.
-    fn open_doors(&mut self, now: Instant) -> Result<(), ServeError> {
-        if let Some(door) = &mut self.door {
-            let came = door.turn(now).unwrap_or_default();
-            if let Some(admitted) = came.into_iter().next() {
-                self.direct = Some(self.connection(admitted, now)?);
-                self.close_door();
-            }
-        }
-        if let Some(dial) = &mut self.dial {
-            match dial.turn(now) {
-                Ok(None) => {}
-                Ok(Some(admitted)) => {
-                    let connection = Some(self.connection(admitted, now)?);
-                    self.dial = None;
-                    match std::mem::take(&mut self.enters) {
-                        true => self.data = connection,
-                        false => self.reverse = connection,
-                    }
-                }
-                Err(_) if self.enters => return Err(NO_CONNECTION),
-                // The root falls back by itself.
-                Err(_) => self.dial = None,
-            }
-        }
-        Ok(())
-    }
-
-    fn close_door(&mut self) {
-        if let Some(door) = self.door.take()
-            && door.strangers() > 0
-        {
-            self.say(&AgentSays::Strangers(door.strangers()));
-        }
-    }
-
-    fn connection(&self, admitted: Admitted, now: Instant) -> Result<Channel, ServeError> {
-        let seal = Some((admitted.sealer, admitted.opener));
-        let ends = Ends::Socket(admitted.stream);
-        let buffers = self.buffers.clone();
-        let mut channel = Channel::new(ends, seal, FROM_ROOT, Vec::new(), buffers, now);
-        channel
-            .watch(&self.poller, 0)
-            .map_err(|source| ServeError::System("watch the link", source))?;
-        if self.open.as_ref().is_some_and(|open| open.packing == Packing::Compressed) {
-            pack(&mut channel)?;
-        }
-        Ok(channel)
-    }
-
-    fn link(&mut self, way: Way) -> Result<(), ServeError> {
-        self.close_door();
-        self.secret = None;
-        self.linked = true;
-        let (direct, reverse) = (self.direct.take(), self.reverse.take());
-        // That the call came through is said twice: over this channel, and at the end of the call,
-        // which may come later.
-        self.enters = way == Way::Reverse && reverse.is_none() && self.dial.is_some();
-        if self.enters {
-            return Ok(());
-        }
-        self.dial = None;
-        self.data = match way {
-            Way::Direct => direct,
-            Way::Reverse => reverse,
-            Way::Control => return Ok(()),
-        };
-        if self.data.is_none() {
-            return Err(NO_CONNECTION);
-        }
-        Ok(())
     }
 
     fn begin(&mut self, begin: Begin) -> Result<(), ServeError> {
@@ -553,96 +435,4 @@ impl Server<'_> {
         self.say(&AgentSays::Ready(seen));
         Ok(())
     }
-
-    /// Passes on what the copies gave and how they fare.
-    fn tell(&mut self, _now: Instant) {
-        let Some(mut agent) = self.agent.take() else { return };
-        while let Some(told) = agent.told() {
-            if let FromAgent::Consumed { rank, bytes } = told {
-                // Joined: one frame a turn.
-                if let Ok(at) = self.consumed.binary_search_by_key(&rank, |entry| entry.0) {
-                    self.consumed[at].1 += bytes;
-                }
-                continue;
-            }
-            self.tell_consumed(told.rank());
-            self.tell_one(told);
-        }
-        self.tell_consumed(None);
-        self.agent = Some(agent);
-    }
-
-    fn tell_consumed(&mut self, only: Option<u32>) {
-        let all = 0..self.consumed.len();
-        let which = match only.map(|r| self.consumed.binary_search_by_key(&r, |entry| entry.0)) {
-            Some(Ok(at)) => at..at + 1,
-            Some(Err(_)) => return,
-            None => all,
-        };
-        for at in which {
-            let (rank, bytes) = self.consumed[at];
-            if bytes > 0 {
-                self.consumed[at].1 = 0;
-                self.tell_one(FromAgent::Consumed { rank, bytes });
-            }
-        }
-    }
-
-    fn tell_one(&mut self, told: FromAgent) {
-        let channel = self.data.as_mut().unwrap_or(&mut self.control);
-        self.frames += 1;
-        match told {
-            FromAgent::Output { rank, bytes } => channel.send_whole(Kind::Output, rank, bytes),
-            FromAgent::Diagnostic { rank, bytes } => {
-                channel.send_whole(Kind::Diagnostic, rank, bytes);
-            }
-            other => {
-                let _ = channel.say(&AgentSays::Told(other));
-            }
-        }
-    }
-
-    /// Whether the last copy has ended, and whatever such copies have left behind.
-    fn has_left(&mut self, _now: Instant) -> bool {
-        self.agent.as_ref().is_none_or(|agent| agent.running() == 0)
-    }
-
-    /// Says that all is over and waits for the root to close its end, so that nothing of what was
-    /// said is lost with this end.
-    fn part(&mut self) -> Result<(), ServeError> {
-        family::end_all_beside_this();
-        let frames = self.frames;
-        let data = self.data.as_mut().unwrap_or(&mut self.control);
-        let _ = data.say(&AgentSays::Left { frames });
-        let end = Instant::now() + LINGER;
-        let mut events = Vec::new();
-        let mut finished = false;
-        loop {
-            let now = Instant::now();
-            let mut ended = false;
-            for channel in [Some(&mut self.control), self.data.as_mut()].into_iter().flatten() {
-                channel.woken();
-                let _ = channel.flush(now)?;
-                ended |= channel.receive(now).is_err() || channel.has_ended();
-                while let Ok(Some(_)) = channel.next_frame() {}
-            }
-            let data = self.data.as_mut().unwrap_or(&mut self.control);
-            if data.queued() == 0 && !std::mem::replace(&mut finished, true) {
-                data.finish();
-            }
-            if ended || now >= end {
-                return Ok(());
-            }
-            let _ = self.poller.wait(Some(LOOK), &mut events);
-            events.clear();
-        }
-    }
-}
-
-/// Has a fresh connection compressed in both directions.
-pub(super) fn pack(channel: &mut Channel) -> Result<(), ChannelError> {
-    let packer = Packer::new().map_err(ChannelError::Pack)?;
-    let unpacker = Unpacker::new().map_err(ChannelError::Pack)?;
-    channel.pack(packer, unpacker);
-    Ok(())
 }

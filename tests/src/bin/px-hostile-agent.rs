@@ -89,6 +89,7 @@ struct Agent {
     /// Where data goes; the same line where there is no other.
     data: Arc<Mutex<Line>>,
     heard: Vec<u8>,
+    secret: Option<Secret>,
     ranks: Vec<u32>,
     world: u32,
     copies: BTreeMap<u32, Copy>,
@@ -112,6 +113,7 @@ impl Agent {
             data: Arc::clone(&control),
             control,
             heard: Vec::new(),
+            secret: None,
             ranks: Vec::new(),
             world: 0,
             copies: BTreeMap::new(),
@@ -318,6 +320,7 @@ impl Agent {
 
     fn obey(&mut self, said: RootSays<'static>) {
         match said {
+            RootSays::Secret(mut secret) => self.secret = Some(Secret::take(&mut secret)),
             RootSays::Open(open) => self.open(&open),
             RootSays::Linked(_) => self.linked(),
             RootSays::Begin(begin) => self.begin(*begin),
@@ -372,7 +375,7 @@ impl Agent {
             attempt: 1,
             dialer: Side::Root,
         };
-        let secret = Secret::take(&mut open.secret.clone());
+        let secret = self.secret.take().unwrap();
         let mut hello = [0; HANDSHAKE_BYTES];
         stream.read_exact(&mut hello).unwrap();
         let (answer, mut sealer, mut opener) = seal::answer(&terms, &secret, &hello).unwrap();
