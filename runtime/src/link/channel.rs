@@ -24,8 +24,10 @@ use crate::poller::{Part, Poller, Token};
 const WORTHWHILE: usize = 32 << 10;
 /// Buffers kept for what is sealed.
 const SPARE: usize = 4;
-/// Room for one read.
+/// Room for one read, where much comes.
 const PIECE: usize = 128 << 10;
+/// Room for one read, until one has filled it.
+const SMALL_PIECE: usize = 4 << 10;
 /// With so many bytes more than the longest message not yet understood, no more are read.
 const AHEAD: usize = 1 << 20;
 /// Sealed bytes that wait to be written, above which no more are sealed.
@@ -115,6 +117,8 @@ pub struct Channel {
     came: Incoming,
     /// Of it, the frame that was handed out last.
     handed_out: usize,
+    /// Room for one read.
+    piece: usize,
     readable: bool,
     writable: bool,
     ended: bool,
@@ -155,6 +159,7 @@ impl Channel {
             sealed,
             came,
             handed_out: 0,
+            piece: SMALL_PIECE,
             readable: true,
             writable: true,
             ended: false,
@@ -333,6 +338,7 @@ impl Channel {
     /// Where nothing was heard for as long either, memory is given back.
     pub fn beat(&mut self, every: Duration, now: Instant) {
         if now >= self.heard + every {
+            self.piece = SMALL_PIECE;
             for buffer in [&mut self.came, &mut self.sealed, &mut self.packed] {
                 buffer.release();
             }
@@ -418,7 +424,12 @@ impl Channel {
                 let mut bytes = self.spare.pop().unwrap_or_default();
                 let needed = Sealer::sealed_length(said.len());
                 if bytes.len() < needed {
-                    bytes.resize(needed.max(Sealer::sealed_length(BUFFER)), 0);
+                    // On an idle link little is ever said.
+                    let length = match needed {
+                        ..WORTHWHILE => needed.next_power_of_two(),
+                        _ => needed.max(Sealer::sealed_length(BUFFER)),
+                    };
+                    bytes.resize(length, 0);
                 }
                 let length = sealer.seal_into(&said, &mut bytes)?;
                 if self.wipes {
@@ -446,13 +457,18 @@ impl Channel {
                 (None, Some(_)) => &mut self.packed,
                 (None, None) => &mut self.came,
             };
-            match rustix::io::read(self.ends.incoming(), into.room(PIECE)) {
+            let room = into.room(self.piece);
+            let length = room.len();
+            match rustix::io::read(self.ends.incoming(), room) {
                 Ok(0) => {
                     self.ended = true;
                     self.readable = false;
                 }
                 Ok(count) => {
                     into.added(count);
+                    if count == length {
+                        self.piece = PIECE;
+                    }
                     any = true;
                     self.heard = now;
                 }

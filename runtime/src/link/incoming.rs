@@ -1,7 +1,9 @@
 //! Bytes that came and wait to be understood: appended behind, taken in front, in place.
 
-/// A buffer grows by this many bytes; most never grow beyond it.
+/// A large buffer grows by this many bytes; most never grow beyond it.
 const STEP: usize = crate::buffers::BUFFER;
+/// The smallest buffer. A root has three for each of its hosts, and most of them are idle.
+const SMALLEST: usize = 4 << 10;
 
 /// A run of bytes in a buffer that is used again and again without being cleared.
 #[derive(Default)]
@@ -40,7 +42,11 @@ impl Incoming {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.bytes.len() - self.end < least {
-            let length = (self.end + least).next_multiple_of(STEP);
+            let needed = self.end + least;
+            let length = match needed {
+                ..STEP => needed.next_power_of_two().max(SMALLEST),
+                _ => needed.next_multiple_of(STEP),
+            };
             self.bytes.resize(length, 0);
         }
         &mut self.bytes[self.end..]
@@ -103,13 +109,23 @@ mod tests {
     }
 
     #[test]
+    fn little_that_waits_takes_little_room() {
+        let mut incoming = Incoming::default();
+        assert_eq!(incoming.room(1).len(), SMALLEST);
+        incoming.added(SMALLEST);
+        assert_eq!(incoming.room(1).len(), SMALLEST);
+        assert!(incoming.room(STEP / 2).len() < STEP);
+    }
+
+    #[test]
     fn little_that_comes_and_goes_needs_no_more_room_than_it_had() {
         let mut incoming = Incoming::default();
+        let had = incoming.room(STEP / 2).len();
         for _ in 0..1000 {
             incoming.room(STEP / 2);
             incoming.added(STEP / 4);
             incoming.take(STEP / 4);
         }
-        assert_eq!(incoming.bytes.len(), STEP);
+        assert_eq!(incoming.bytes.len(), had);
     }
 }
