@@ -6,7 +6,7 @@
 //!     px-agent   runs the ranks and speaks with the root
 //! ```
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -21,6 +21,7 @@ use px_runtime::guardian::{self, Belief};
 use px_runtime::job::Command;
 use px_runtime::link::channel::Ends;
 use px_runtime::link::control::{Errand, Hello};
+use px_runtime::link::lease;
 use px_runtime::link::serve::{Unfit, Wiring, serve};
 use px_runtime::sys::fd::{pipe, set_nonblocking};
 use px_runtime::sys::memory::{keep_secrets_out_of_core_files, return_large_buffers};
@@ -31,9 +32,6 @@ use rustix::process::{Signal, WaitOptions};
 
 use crate::{Refusal, command, say};
 
-/// How long an agent is believed that no root has spoken to.
-const FIRST_BELIEF: Duration = Duration::from_secs(150);
-
 /// Names this program's version to others.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -41,11 +39,13 @@ fn system(step: &'static str) -> impl Fn(Errno) -> Message {
     move |source| Message::new(format!("cannot {step}: {source}"))
 }
 
-/// Serves one job.
+/// Serves one job, `lease` (in milliseconds) being how long its root may be silent.
 ///
 /// # Errors
 /// What kept it from beginning.
-pub fn run() -> Result<ExitCode, Refusal> {
+pub fn run(lease: Option<&OsStr>) -> Result<ExitCode, Refusal> {
+    let lease = lease.and_then(|text| text.to_str()?.parse().ok()).map(Duration::from_millis);
+    let lease = lease.unwrap_or(lease::USUAL).clamp(lease::SHORTEST, lease::PAUSED);
     set_default(Signal::CHILD);
     for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TSTP] {
         ignore(signal);
@@ -53,7 +53,7 @@ pub fn run() -> Result<ExitCode, Refusal> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(system("become subreaper"))?;
     match fork().map_err(system("start the guardian"))? {
-        Fork::Child => become_guardian(),
+        Fork::Child => become_guardian(lease),
         Fork::Parent(guardian) => {
             let _ = rustix::io::retry_on_intr(|| {
                 rustix::process::waitpid(Some(guardian), WaitOptions::empty())
@@ -66,7 +66,7 @@ pub fn run() -> Result<ExitCode, Refusal> {
     }
 }
 
-fn become_guardian() -> ! {
+fn become_guardian(lease: Duration) -> ! {
     let _ = rustix::thread::set_name(c"px-guardian");
     let failed = |step, errno| -> ! {
         say(&system(step)(errno).render("error"));
@@ -84,24 +84,24 @@ fn become_guardian() -> ! {
         Ok(Fork::Child) => {
             drop((held, heard));
             let _ = rustix::thread::set_name(c"px-agent");
-            exit_now(become_agent(lifeline, pulse))
+            exit_now(become_agent(lifeline, pulse, lease))
         }
         Ok(Fork::Parent(agent)) => {
             drop((lifeline, pulse));
-            let clean = guardian::guard(agent, &heard, Belief::Pulses(FIRST_BELIEF));
+            let clean = guardian::guard(agent, &heard, Belief::Pulses(lease));
             drop(held);
             exit_now(i32::from(!clean.unwrap_or(false)))
         }
     }
 }
 
-fn become_agent(lifeline: OwnedFd, pulse: OwnedFd) -> i32 {
+fn become_agent(lifeline: OwnedFd, pulse: OwnedFd, lease: Duration) -> i32 {
     return_large_buffers();
     let served = keep_secrets_out_of_core_files()
         .and_then(|()| control())
         .map_err(|errno| system("speak with the root")(errno).text)
         .and_then(|control| {
-            let wiring = Wiring { control, lifeline, pulse };
+            let wiring = Wiring { control, lifeline, pulse, lease };
             let mut prepare = |errand: &Errand| prepare(errand);
             serve(wiring, hello(), VERSION, &mut prepare).map_err(|error| error.to_string())
         });

@@ -29,7 +29,7 @@ mod supervise;
 pub mod values;
 pub mod words;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use px_runtime::failure::{Message, OWN};
@@ -86,10 +86,11 @@ fn run() -> Result<ExitCode, Refusal> {
     {
         return check_agent(hash);
     }
-    if let [only] = words.as_slice()
-        && only == "--as-agent"
+    if let [first, rest @ ..] = words.as_slice()
+        && first == "--as-agent"
+        && rest.len() <= 1
     {
-        return agent::run();
+        return agent::run(rest.first().map(OsString::as_os_str));
     }
     let split = words::split(words)?;
     let options = options::parse(split)?;

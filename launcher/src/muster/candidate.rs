@@ -235,7 +235,7 @@ impl Candidate {
         let words = reach.rsh.words(self.target()).map_err(|error| told(&error))?;
         let mark = Mark::random().map_err(|error| told(&error))?;
         let login = Login::new(mark, context.own.identity(), reach.agent.as_deref());
-        let login = login.map_err(|error| told(&error))?;
+        let login = login.map_err(|error| told(&error))?.with_lease(reach.lease);
         let program = reach.rsh.program().to_owned();
         let shell = Shell::start(words, self.number, context.poller);
         let mut shell =

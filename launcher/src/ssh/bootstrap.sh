@@ -2,7 +2,7 @@
 #
 # It comes as one line on stdin (script.rs joins it: each line here ends a command or is open for
 # the next), so that no login shell ever has to understand it. After it come two lines: the mark,
-# hash and size; and the path of an agent, often empty. Answers are lines that begin with the mark;
+# hash, size and lease; and the path of an agent, often empty. Answers are lines that begin with the mark;
 # the newline before each keeps them apart from whatever a shell's start-up file has printed.
 #
 # All names begin with `px_`: a name that the environment has too would change there for the agent.
@@ -30,7 +30,7 @@ px_tried() {
 };
 
 # Stdin is the root's; the agent is the only one who reads it from here on.
-px_run() { px_say run; exec "$1" --as-agent; };
+px_run() { px_say run; exec "$1" --as-agent ${px_lease:+"$px_lease"}; };
 
 # Nobody else may put a binary where this user would start it.
 px_private() {
@@ -53,7 +53,7 @@ px_reserve() {
 };
 px_drop() { rm -f "$px_new"; px_fail "$@"; };
 
-read -r px_mark px_hash px_size && IFS= read -r px_agent || exit 1;
+read -r px_mark px_hash px_size px_lease && IFS= read -r px_agent || exit 1;
 px_machine=$(px_machine_of /proc/$$/exe);
 [ -n "$px_machine" ] || px_fail "cannot read /proc/$$/exe with od";
 
@@ -109,11 +109,11 @@ case $px_machine in
 esac;
 px_flags=1;
 [ -e /proc/sys/vm/memfd_noexec ] && px_flags=17;
-set -- "$px_mark" "$px_hash" "$px_size" "$px_machine" "$px_flags" "$px_why" "$px_call";
+set -- "$px_mark" "$px_hash" "$px_size" "$px_machine" "$px_flags" "$px_why" "$px_call" "$px_lease";
 if [ -n "$px_call" ] && perl -e 1 </dev/null >/dev/null 2>&1; then
     px_say need "$px_machine" "$(uname -m)";
     exec perl -e '
-        ($mark, $hash, $left, $machine, $flags, $why, $call) = @ARGV;
+        ($mark, $hash, $left, $machine, $flags, $why, $call, $lease) = @ARGV;
         sub gone {
             $said = join " ", split " ", "$why@_";
             syswrite STDOUT, sprintf "\n%s fail %.1000s\n", $mark, $said;
@@ -146,14 +146,14 @@ if [ -n "$px_call" ] && perl -e 1 </dev/null >/dev/null 2>&1; then
         close $said;
         $? and gone "the binary does not run from memory: @words (status ", $? >> 8, ")";
         syswrite STDOUT, "\n$mark run\n";
-        exec { $path } "pxrun", "--as-agent";
+        exec { $path } "pxrun", "--as-agent", $lease ? $lease : ();
         gone "exec: $!";
     ' "$@";
 fi;
 if python3 -I -c "import os; os.memfd_create" </dev/null >/dev/null 2>&1; then
     px_say need "$px_machine" "$(uname -m)";
     exec python3 -I -c 'import os, signal, subprocess, sys;
-        mark, hash, size, machine, flags, why = sys.argv[1:7];
+        mark, hash, size, machine, flags, why, call, lease = sys.argv[1:9];
         said = lambda words: os.write(1, ("\n%s %s\n" % (mark, words)).encode());
         gone = lambda words: (
             said("fail " + " ".join((why + str(words)).split())[:1000]), os._exit(1));
@@ -173,7 +173,7 @@ if python3 -I -c "import os; os.memfd_create" </dev/null >/dev/null 2>&1; then
             % (check.stdout.decode(errors="replace"), check.returncode));
         [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)];
         said("run");
-        os.execv(path, ["pxrun", "--as-agent"])
+        os.execv(path, ["pxrun", "--as-agent"] + [lease] * bool(lease))
     ' "$@";
 fi;
 px_fail "${px_why}neither perl nor python3 is there to keep the binary in memory";

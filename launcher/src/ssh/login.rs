@@ -3,7 +3,7 @@
 //! The root speaks first, then answers follow, each a line that begins with the mark:
 //!
 //! ```text
-//! root: script NL mark SP hash SP size NL agent-path NL
+//! root: script NL mark SP hash SP size [SP lease] NL agent-path NL
 //! host: ( need SP machine SP name  -- root: size bytes of the binary -- )? ( run | fail SP words )
 //! ```
 //!
@@ -12,6 +12,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::identity::{Identity, Machine};
 use super::mark::Mark;
@@ -61,6 +62,7 @@ pub enum WrongPath {
 pub struct Login {
     mark: Mark,
     pushed: Identity,
+    lease: Option<Duration>,
     agent: Vec<u8>,
     answer: Vec<u8>,
     heard: Vec<u8>,
@@ -92,13 +94,21 @@ impl Login {
         }
         let answer = format!("\n{mark} ").into_bytes();
         let (heard, from, noise, stage) = (Vec::new(), 0, 0, Stage::Asked);
-        Ok(Login { mark, pushed, agent, answer, heard, from, noise, stage })
+        Ok(Login { mark, pushed, lease: None, agent, answer, heard, from, noise, stage })
+    }
+
+    /// Has the agent give up after so long a silence, from its first moment on.
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
     }
 
     /// What to write to the host first: some 6 KiB, which a pipe may take in pieces.
     pub fn first_words(&self) -> Vec<u8> {
         let Identity { hash, size, .. } = self.pushed;
-        let mut words = format!("{}\n{} {hash} {size}\n", script::line(), self.mark).into_bytes();
+        let lease = self.lease.map_or(String::new(), |lease| format!(" {}", lease.as_millis()));
+        let script = script::line();
+        let mut words = format!("{script}\n{} {hash} {size}{lease}\n", self.mark).into_bytes();
         words.extend(&self.agent);
         words.push(b'\n');
         words

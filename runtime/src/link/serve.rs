@@ -43,8 +43,6 @@ const TICK: Duration = Duration::from_millis(1);
 const LOOK: Duration = Duration::from_millis(50);
 /// Reads before copies' turn.
 const READS: u32 = 4;
-/// Before a root has said what the lease is.
-const FIRST_LEASE: Duration = Duration::from_secs(150);
 /// For the root's end of the connection to be closed after all was said.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -56,6 +54,8 @@ pub struct Wiring {
     pub lifeline: OwnedFd,
     /// The guardian hears here for how long this agent may be believed.
     pub pulse: OwnedFd,
+    /// Silence after which the root is lost, as long as it has not said otherwise.
+    pub lease: Duration,
 }
 
 /// Why the job cannot run here.
@@ -114,6 +114,7 @@ struct Server<'a> {
     /// The root has let in who is still waiting here to hear so.
     enters: bool,
     lease: Lease,
+    first_lease: Duration,
     paused: bool,
     pulsed: Instant,
     command: Option<Command>,
@@ -163,7 +164,8 @@ pub fn serve(
         reverse: None,
         linked: false,
         enters: false,
-        lease: Lease::new(FIRST_LEASE, now),
+        lease: Lease::new(wiring.lease, now),
+        first_lease: wiring.lease,
         paused: false,
         pulsed: now,
         command: None,
@@ -400,7 +402,7 @@ impl Server<'_> {
             }
             RootSays::Resume => {
                 self.paused = false;
-                let length = self.open.as_ref().map_or(FIRST_LEASE, |open| open.lease);
+                let length = self.open.as_ref().map_or(self.first_lease, |open| open.lease);
                 self.set_lease(length, now);
                 Ok(())
             }
