@@ -218,7 +218,7 @@ fn strangers_at_the_roots_door_are_let_go_and_counted_and_the_job_ends_right() {
     let flood = || {
         let mut idle = Vec::new();
         while let Ok(mut stream) = TcpStream::connect_timeout(&door, BOUND) {
-            if came.fetch_add(1, Ordering::Relaxed) % 8 == 0 {
+            if came.fetch_add(1, Ordering::Relaxed).is_multiple_of(8) {
                 idle.push(stream);
             } else {
                 let _ = stream.write_all(&[0x55; 52]);
