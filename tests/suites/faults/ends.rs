@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use px_tests::processes::{self, Process};
 use px_tests::{Job, Lab, Running, Status, lab, records};
 
-use crate::ground::{GONE, Ground, LEASE, errors, is_over, on, send};
+use crate::ground::{GONE, Ground, LEASE, errors, front, is_over, on, send};
 
 /// The grace period of these jobs, as [`Ground::job`] gives it.
 const GRACE: Duration = Duration::from_secs(1);
@@ -43,11 +43,8 @@ fn signals_seen(ground: &Ground) -> usize {
 #[test]
 fn nothing_outlives_a_killed_root_on_any_host() {
     let ground = Ground::new(lab!(Lab::of(2)));
-    let victims: [fn(&Running) -> Vec<Process>; 3] = [
-        |job| job.named("px-agent"),
-        |job| job.named("px-guardian"),
-        |job| job.named("pxrun").into_iter().filter(|one| one.pid == job.pid()).collect(),
-    ];
+    let victims: [fn(&Running) -> Vec<Process>; 3] =
+        [|job| job.named("px-agent"), |job| job.named("px-guardian"), front];
     for victim in victims {
         let mut job = stayers(&ground, "");
         let found = victim(&job);
@@ -63,7 +60,8 @@ fn nothing_outlives_a_root_all_of_whose_processes_are_killed() {
     let ground = Ground::new(lab!(Lab::of(2)));
     let mut job = stayers(&ground, "");
     // The ssh clients too, so that nobody is left on the head to tell the hosts.
-    for name in ["pxrun", "px-guardian", "px-agent", "ssh"] {
+    send(libc::SIGKILL, &front(&job));
+    for name in ["px-guardian", "px-agent", "ssh"] {
         send(libc::SIGKILL, &job.named(name));
     }
     ground.is_left_clean(GONE);

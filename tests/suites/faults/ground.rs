@@ -64,6 +64,11 @@ pub fn is_over(job: &Running) -> bool {
     processes::one(job.pid()).is_none_or(|process| process.state == 'Z')
 }
 
+/// The process that the user sees.
+pub fn front(job: &Running) -> Vec<Process> {
+    processes::one(job.pid()).into_iter().filter(|process| process.state != 'Z').collect()
+}
+
 /// The processes of one name on a host.
 pub fn on(host: &Host, name: &str) -> Vec<Process> {
     let mut found = host.processes();

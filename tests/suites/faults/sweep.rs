@@ -11,7 +11,9 @@ use px_tests::processes::Process;
 use px_tests::rounds::{Random, rounds, seed};
 use px_tests::{Job, Lab, Outcome, Running, Status, checker, lab, records};
 
-use crate::ground::{GONE, Ground, LEASE, errors, is_over, on, send, ssh_to, the_error, top};
+use crate::ground::{
+    GONE, Ground, LEASE, errors, front, is_over, on, send, ssh_to, the_error, top,
+};
 
 const HOSTS: usize = 4;
 const RECORDS: u64 = 16_000;
@@ -121,6 +123,15 @@ struct Round {
     lasts: Duration,
 }
 
+/// How a round went.
+struct Run {
+    outcome: Outcome,
+    /// There was something for the fault to happen to.
+    hit: bool,
+    /// How long what the job left lived on.
+    lived: Duration,
+}
+
 impl Round {
     fn draw(fault: Fault, random: &mut Random, size: usize) -> Round {
         let early = random.below(5) == 0;
@@ -131,7 +142,7 @@ impl Round {
             mode: *random.of(&MODES),
             way: *random.of(&WAYS),
             link: ["tcp", "ssh"][random.below(2) as usize],
-            after: if early { 0 } else { 1 + random.below(size as u64) as usize },
+            after: if early { 0 } else { 1 + random.below(size as u64 * 9 / 10) as usize },
             and: random.below(if early { 1_500_000 } else { 20_000 }),
             lasts: Duration::from_millis(random.below(most)),
         }
@@ -192,7 +203,7 @@ impl Round {
             Ssh => ssh_to(job, host).into_iter().collect(),
             Root => job.named("px-agent"),
             RootGuardian => job.named("px-guardian"),
-            _ => job.named("pxrun").into_iter().filter(|one| one.pid == job.pid()).collect(),
+            _ => front(job),
         };
         found.truncate(1);
         found
@@ -212,8 +223,8 @@ impl Round {
         }
     }
 
-    /// Runs the job; says how it ended and how long what it left lived on.
-    fn run(&self, ground: &Ground, input: &[u8]) -> (Outcome, Duration) {
+    /// Runs the job; says how it went.
+    fn run(&self, ground: &Ground, input: &[u8]) -> Run {
         let host = ground.lab.host(self.host);
         let mut job = self.job(ground, input).start();
         self.wait(&mut job);
@@ -236,7 +247,7 @@ impl Round {
         }
         let outcome = job.finish();
         self.judge(&outcome, input, hit);
-        (outcome, lived)
+        Run { outcome, hit, lived }
     }
 
     fn judge(&self, outcome: &Outcome, input: &[u8], hit: bool) {
@@ -313,6 +324,8 @@ fn deck(random: &mut Random) -> Vec<Fault> {
 #[derive(Default)]
 struct Seen {
     ends: BTreeMap<(Fault, String), u64>,
+    /// Rounds of each fault, and those that it came too late for.
+    late: BTreeMap<Fault, (u64, u64)>,
     broken: Vec<String>,
     /// The longest that anything lived after the end of its root.
     longest: Duration,
@@ -324,11 +337,16 @@ impl Seen {
         println!("{name}: {round:?}");
         let done = catch_unwind(AssertUnwindSafe(|| round.run(ground, input)));
         match &done {
-            Ok((outcome, lived)) => {
-                println!("  {:?}, {} bytes, {lived:.1?}", outcome.status, outcome.stdout.len());
+            Ok(Run { outcome, hit, lived }) => {
+                let how = if *hit { "hit" } else { "too late" };
+                let bytes = outcome.stdout.len();
+                println!("  {how}, {:?}, {bytes} bytes, {lived:.1?}", outcome.status);
                 self.longest = self.longest.max(*lived);
                 let end = (round.fault, format!("{:?}", outcome.status));
                 *self.ends.entry(end).or_default() += 1;
+                let (rounds, late) = self.late.entry(round.fault).or_default();
+                *rounds += 1;
+                *late += u64::from(!hit);
             }
             Err(_) => self.broken.push(format!("{name}: {round:?}")),
         }
@@ -368,6 +386,10 @@ fn one_fault_at_any_moment_loses_doubles_and_leaves_nothing() {
     for ((fault, status), count) in seen.ends {
         println!("{fault:?}: {status}, {count} times");
     }
+    // A fault that never comes in time tests nothing.
+    let never: Vec<_> =
+        seen.late.iter().filter(|(_, (all, late))| *all > 2 && all == late).collect();
+    assert!(never.is_empty(), "always too late: {never:?}");
     assert!(
         seen.broken.is_empty(),
         "promises broken in {} of {count} rounds:\n{}",
