@@ -27,7 +27,10 @@ use crate::records::Records;
 
 /// What may be on its way to a rank that reads the bytes itself, and to one that is sent them.
 const BY_REFERENCE: Windows = Windows { dealt: 8 << 20, allowance: 1 << 20 };
-const BY_VALUE: Windows = Windows { dealt: 1 << 20, allowance: 1 << 20 };
+const BY_VALUE: Windows = Windows { dealt: 4 << 20, allowance: 1 << 20 };
+/// What may wait at one agent for ranks that are sent the bytes, in bytes; a rank gets 1 MiB at
+/// least.
+const AT_AN_AGENT: u64 = 16 << 20;
 /// Read of the input at once, in bytes: nearly as much as fits a buffer beside a header.
 const RANGE: usize = 240 << 10;
 /// Reads before another link's turn.
@@ -60,6 +63,8 @@ enum Loss {
     State(#[from] Breach),
     #[error("its agent broke the protocol: {0}")]
     Phase(&'static str),
+    #[error("not all that it sent has come")]
+    Counts,
 }
 
 /// How a link came about.
@@ -228,9 +233,9 @@ impl Remote {
         if self.phase == Phase::Over {
             return;
         }
-        // One that goes without a word once all its copies have ended takes nothing along.
-        let gone = matches!(loss, Loss::Channel(_) | Loss::Silent(_));
-        let left = gone && matches!(self.phase, Phase::Leaving(_));
+        // All its copies have ended, with all that they printed: only its own word that there was
+        // more can make that wrong.
+        let left = matches!(self.phase, Phase::Leaving(_)) && !matches!(loss, Loss::Counts);
         self.phase = Phase::Over;
         self.pending.clear();
         // What it told before counts; what was on its way never came.
@@ -338,7 +343,7 @@ impl Remote {
             }
             AgentSays::Left { frames } if matches!(self.phase, Phase::Leaving(_)) => {
                 if frames != self.frames {
-                    return Err(Loss::Phase("not all that it sent has come"));
+                    return Err(Loss::Counts);
                 }
                 self.phase = Phase::Over;
             }
@@ -449,7 +454,11 @@ impl Link for Remote {
     }
 
     fn windows(&self) -> Windows {
-        if self.bond.sees_input { BY_REFERENCE } else { BY_VALUE }
+        if self.bond.sees_input {
+            return BY_REFERENCE;
+        }
+        let share = AT_AN_AGENT / (self.bond.ranks.len().max(1) as u64);
+        Windows { dealt: share.clamp(BY_VALUE.allowance, BY_VALUE.dealt), ..BY_VALUE }
     }
 
     fn has_room(&self) -> bool {

@@ -92,13 +92,8 @@ fn each(manners: &[&str], look: impl Fn(&str)) {
 }
 
 /// What it does at the end, or beside the job, that is nobody's harm.
-const HARMLESS: &[&str] = &[
-    "never leaves",
-    "leaves with another count",
-    "leaves without a word",
-    "many strangers",
-    "floods its words",
-];
+const HARMLESS: &[&str] =
+    &["never leaves", "leaves without a word", "many strangers", "floods its words"];
 
 /// A job on both hosts, the agent of one of which has this manner.
 fn job(manner: &str) -> Job {
@@ -247,6 +242,14 @@ fn an_agents_manners_at_the_end_change_nothing() {
         checker::each_once(&outcome.stdout, RECORDS);
         is_harmless(&outcome, manner);
     });
+}
+
+#[test]
+fn an_agent_that_has_sent_more_or_less_than_has_come_is_an_error() {
+    let input = records::numbered(RECORDS, 1);
+    let outcome = job("leaves with another count").words("cat").input(&input).run();
+    outcome.exits(125).says("host `evil` is lost").says("not all that it sent has come");
+    checker::each_once(&outcome.stdout, RECORDS);
 }
 
 #[test]
