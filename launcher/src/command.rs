@@ -14,15 +14,19 @@ use crate::Refusal;
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Finds the file that `words[0]` names and puts the whole command together, `more` (`NAME=VALUE`)
-/// being set in its environment.
+/// being set in its environment. A name that is relative is so to `directory`, where copies run.
 ///
 /// # Errors
 /// 127 when there is no such command, 126 when it cannot be executed.
-pub fn resolve(words: &[OsString], more: &[Vec<u8>]) -> Result<Command, Refusal> {
+pub fn resolve(
+    words: &[OsString],
+    more: &[Vec<u8>],
+    directory: Option<&Path>,
+) -> Result<Command, Refusal> {
     let name = words.first().map(OsString::as_os_str).unwrap_or_default();
     let own_path = more.iter().rev().find_map(|pair| pair.strip_prefix(b"PATH="));
     let search = own_path.map(|path| OsStr::from_bytes(path).to_owned());
-    let path = find(name, search)?;
+    let path = find(name, search, directory)?;
     let text = |words: &mut dyn Iterator<Item = Vec<u8>>| {
         words
             .map(|word| CString::new(word).map_err(|_| Message::new("the command has a NUL byte")))
@@ -80,17 +84,19 @@ pub fn elsewhere(words: &[OsString]) -> Result<Command, Refusal> {
 
 /// Finds a program of this host's, without a word of why not.
 pub fn locate(name: &OsStr) -> Option<PathBuf> {
-    find(name, None).ok()
+    find(name, None, None).ok()
 }
 
-fn find(name: &OsStr, search: Option<OsString>) -> Result<PathBuf, Refusal> {
+fn find(name: &OsStr, search: Option<OsString>, from: Option<&Path>) -> Result<PathBuf, Refusal> {
+    let from_there = |path: PathBuf| from.map_or(path.clone(), |from| from.join(&path));
     if name.is_empty() {
         return Err(refusal("the command's name is empty".to_owned(), NOT_FOUND));
     }
     let name_shown = name.to_string_lossy();
     if name.as_bytes().contains(&b'/') {
-        return match look(Path::new(name)) {
-            Found::File => Ok(PathBuf::from(name)),
+        let candidate = from_there(PathBuf::from(name));
+        return match look(&candidate) {
+            Found::File => Ok(candidate),
             Found::Unfit(why) => {
                 Err(refusal(format!("cannot execute `{name_shown}`: {why}"), NOT_EXECUTABLE))
             }
@@ -104,7 +110,7 @@ fn find(name: &OsStr, search: Option<OsString>) -> Result<PathBuf, Refusal> {
     for directory in std::env::split_paths(&path) {
         let directory =
             if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
-        let candidate = directory.join(name);
+        let candidate = from_there(directory.join(name));
         match look(&candidate) {
             Found::File => return Ok(candidate),
             // A directory, or what lies behind one that may not be searched, is no command.

@@ -209,8 +209,11 @@ impl<'a> Muster<'a> {
                 let here = u32::try_from(ranks.len()).ok().and_then(NonZeroU32::new);
                 let here = here.unwrap_or(NonZeroU32::MIN);
                 check_descriptors(job, here, Some(self.call.listing))?;
-                job.command =
-                    command::resolve(&self.call.listing_words(), &self.call.errand.variables)?;
+                job.command = command::resolve(
+                    &self.call.listing_words(),
+                    &self.call.errand.variables,
+                    job.directory.as_deref(),
+                )?;
                 if let Some(directory) = &job.directory {
                     check_directory(directory)?;
                 }

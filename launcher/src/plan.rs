@@ -127,13 +127,14 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
     } else {
         EarlyExit::Fails
     };
+    let directory = options.raw("wdir").map(|given| here.join(given));
     let job = Job {
         command: match &listing {
-            None => command::resolve(&options.command, &variables)?,
+            None => command::resolve(&options.command, &variables, directory.as_deref())?,
             Some(_) => command::elsewhere(&options.command)?,
         },
         // A host's login begins elsewhere.
-        directory: options.raw("wdir").map(|given| here.join(given)),
+        directory: directory.clone(),
         ranks,
         records,
         header: options.value("header", |t| values::whole(t, 0, u64::MAX))?.unwrap_or(0),

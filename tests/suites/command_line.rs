@@ -58,9 +58,15 @@ fn oversubscribe_is_ranks_a_core() {
 fn a_working_directory_is_meant_from_where_pxrun_is_started() {
     let scratch = Scratch::new();
     let directory = fs::canonicalize(scratch.directory("below")).unwrap();
+    let here = directory.join("here");
+    fs::write(&here, "#!/bin/sh\necho it is here\n").unwrap();
+    fs::set_permissions(&here, fs::Permissions::from_mode(0o755)).unwrap();
     for options in ["-np 1", "-H localhost:1"] {
         let job = Job::new(options).words("--wdir below").directory(scratch.path());
         job.sh("pwd -P").input("").run().ok().prints(format!("{}\n", directory.display()));
+        // So is a command that is named by a path.
+        let job = Job::new(options).words("--wdir below ./here").directory(scratch.path());
+        job.input("").run().ok().prints("it is here\n");
     }
     let job = Job::new("-np 1 --wdir nowhere true").directory(scratch.path()).input("");
     job.run().own_error().says("nowhere");
