@@ -25,7 +25,12 @@ const BOUND: Duration = Duration::from_secs(60);
 
 /// A job of two ranks on every host of the lab.
 fn job(lab: &Lab, options: &str) -> Job {
-    lab.pxrun("--hostfile").arg(lab.hostfile(2)).words(options)
+    let mut path = lab.path().join("hostfile-2");
+    // One that another job may be reading is not written anew.
+    if !path.exists() {
+        path = lab.hostfile(2);
+    }
+    lab.pxrun("--hostfile").arg(path).words(options)
 }
 
 /// Writes a file that head and hosts see, unless a host hides its directory.
