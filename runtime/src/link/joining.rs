@@ -166,6 +166,8 @@ impl Joining {
         let mut news = Vec::new();
         let closed = match self.control.receive(now) {
             Err(ChannelError::Closed) => true,
+            // What comes before a preamble is no frame, and says who ended without one.
+            Err(ChannelError::Frame(_)) if matches!(self.phase, Phase::Preamble) => true,
             other => other.map(|_| false)?,
         };
         while self.hear(poller, &mut news, now)? {}
