@@ -80,7 +80,7 @@ pub fn on(host: &Host, name: &str) -> Vec<Process> {
 pub fn top(host: &Host) -> Option<Process> {
     let serving = host.processes();
     let is_one = |process: &Process| {
-        process.name != "sh" && processes::command_line(process.pid).ends_with(" --as-agent")
+        process.name != "sh" && processes::command_line(process.pid).contains(" --as-agent")
     };
     let serving: Vec<Process> = serving.into_iter().filter(is_one).collect();
     let pids: Vec<i32> = serving.iter().map(|process| process.pid).collect();
