@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         eprintln!("px-hostile-agent: {error}");
         return ExitCode::FAILURE;
     }
-    if words == ["--as-agent"] {
+    if words.first().is_some_and(|word| word == "--as-agent") {
         Agent::new(&word("MANNER")).run();
     }
     ExitCode::SUCCESS
