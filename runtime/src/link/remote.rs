@@ -33,6 +33,8 @@ const BY_VALUE: Windows = Windows { dealt: 4 << 20, allowance: 1 << 20 };
 const AT_AN_AGENT: u64 = 16 << 20;
 /// Read of the input at once, in bytes: nearly as much as fits a buffer beside a header.
 const RANGE: usize = 240 << 10;
+/// Output of fewer bytes than this is not worth a whole buffer.
+const CRUMB: usize = 16 << 10;
 /// Reads before another link's turn.
 const READS: u32 = 4;
 /// For the carrier of a channel that has ended to say why.
@@ -327,7 +329,9 @@ impl Remote {
             Kind::Feed => return Err(Loss::Phase("it feeds the root")),
             Kind::Control => control::decode(frame.payload)?,
             Kind::Output | Kind::Diagnostic => {
-                let mut bytes = buffers.take();
+                // A crumb gets no more memory than its bytes; many may wait.
+                let mut bytes =
+                    if frame.payload.len() < CRUMB { Vec::new() } else { buffers.take() };
                 bytes.extend_from_slice(frame.payload);
                 AgentSays::Told(match frame.kind {
                     Kind::Output => FromAgent::Output { rank, bytes },

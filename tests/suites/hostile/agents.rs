@@ -1,5 +1,6 @@
 //! A host whose agent has been taken over, beside one that is as it should be.
 
+use std::io::Write;
 use std::time::Duration;
 
 use px_tests::{Job, Outcome, Scratch, Status, binary, checker, records};
@@ -269,7 +270,9 @@ fn output_in_crumbs_that_waits_for_its_turn_costs_no_more_memory_than_its_bytes(
         std::fs::read_to_string(&log).is_ok_and(|text| text.contains("evil"))
     };
     job.until("the end of the chunk that was printed in crumbs", ended);
-    std::fs::write(&gate, "go\n").unwrap();
+    // Opened for both, so that a job that is over already makes nobody wait.
+    let mut open = std::fs::OpenOptions::new().read(true).write(true).open(&gate).unwrap();
+    open.write_all(b"go\n").unwrap();
     let outcome = job.finish();
     outcome.ok().prints(&input);
     is_harmless(&outcome, "crumbs");
