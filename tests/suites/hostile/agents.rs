@@ -7,7 +7,7 @@ use px_tests::{Job, Outcome, Scratch, Status, binary, checker, records};
 
 /// Far beyond what any of them takes.
 const BOUND: Duration = Duration::from_secs(180);
-const RECORDS: u64 = 20_000;
+pub(super) const RECORDS: u64 = 20_000;
 /// A host that holds to the protocol and one that does not, two ranks each.
 const HOSTS: &str = "-H good:2,evil:2";
 /// What the agent says where it forges something.
@@ -84,7 +84,7 @@ const IN_THE_JOB: &[&str] = &[
 ];
 
 /// Looks at every manner, also after one was found wanting.
-fn each(manners: &[&str], look: impl Fn(&str)) {
+pub(super) fn each(manners: &[&str], look: impl Fn(&str)) {
     let wanting = |&&manner: &&&str| {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(manner))).is_err()
     };
@@ -97,7 +97,7 @@ const HARMLESS: &[&str] =
     &["never leaves", "leaves without a word", "many strangers", "floods its words"];
 
 /// A job on both hosts, the agent of one of which has this manner.
-fn job(manner: &str) -> Job {
+pub(super) fn job(manner: &str) -> Job {
     on(HOSTS, manner)
 }
 
@@ -119,7 +119,7 @@ fn on(hosts: &str, manner: &str) -> Job {
 
 /// One error of pxrun's own that names the host and shows nothing as it came.
 #[track_caller]
-fn is_told(outcome: &Outcome, manner: &str) {
+pub(super) fn is_told(outcome: &Outcome, manner: &str) {
     let seen = || format!("{manner}: {}", outcome.seen());
     assert_eq!(outcome.status, Status::Exited(125), "{}", seen());
     let errors = outcome.stderr.lines().filter(|line| line.starts_with("pxrun: error: "));
@@ -130,7 +130,7 @@ fn is_told(outcome: &Outcome, manner: &str) {
 
 /// Nothing of what was forged has got through, and memory is bounded.
 #[track_caller]
-fn is_harmless(outcome: &Outcome, manner: &str) {
+pub(super) fn is_harmless(outcome: &Outcome, manner: &str) {
     let seen = || format!("{manner}: {}", outcome.seen());
     let control = |character: char| character.is_control() && character != '\n';
     assert!(!outcome.stderr.contains(control), "{}", seen());
@@ -147,7 +147,7 @@ fn is_harmless(outcome: &Outcome, manner: &str) {
 
 /// Every line is a record of the input, none is doubled.
 #[track_caller]
-fn records_alone(outcome: &Outcome, manner: &str) {
+pub(super) fn records_alone(outcome: &Outcome, manner: &str) {
     let lines = outcome.stdout.split_inclusive(|&byte| byte == b'\n');
     let records: Vec<u8> = lines.filter(|&line| line != b"own\n").flatten().copied().collect();
     let numbers = checker::numbers(&records);
@@ -270,9 +270,9 @@ fn output_in_crumbs_that_waits_for_its_turn_costs_no_more_memory_than_its_bytes(
         std::fs::read_to_string(&log).is_ok_and(|text| text.contains("evil"))
     };
     job.until("the end of the chunk that was printed in crumbs", ended);
-    // Opened for both, so that a job that is over already makes nobody wait.
-    let mut open = std::fs::OpenOptions::new().read(true).write(true).open(&gate).unwrap();
-    open.write_all(b"go\n").unwrap();
+    // Opened for both, it waits for no reader.
+    let mut gate = std::fs::File::options().read(true).write(true).open(&gate).unwrap();
+    gate.write_all(b"go\n").unwrap();
     let outcome = job.finish();
     outcome.ok().prints(&input);
     is_harmless(&outcome, "crumbs");

@@ -8,6 +8,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod on_the_way;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
@@ -45,7 +47,10 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     if words.first().is_some_and(|word| word == "--as-agent") {
-        Agent::new(&word("MANNER")).run();
+        match on_the_way::named(&word("MANNER")) {
+            Some(change) => on_the_way::stand_between(&words, change),
+            None => Agent::new(&word("MANNER")).run(),
+        }
     }
     ExitCode::SUCCESS
 }
