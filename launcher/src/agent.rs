@@ -28,7 +28,7 @@ use px_runtime::sys::memory::{keep_secrets_out_of_core_files, return_large_buffe
 use px_runtime::sys::process::{Fork, exit_now, fork};
 use px_runtime::sys::signal::{Signals, ignore, set_default};
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitOptions};
+use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::{Refusal, command, say};
 
@@ -79,12 +79,13 @@ fn become_guardian(lease: Duration) -> ! {
         (Ok(lifeline), Ok(pulse)) => (lifeline, pulse),
         (Err(errno), _) | (_, Err(errno)) => failed("make a pipe", errno),
     };
+    let guardian = rustix::process::getpid();
     match fork() {
         Err(errno) => failed("start the agent", errno),
         Ok(Fork::Child) => {
             drop((held, heard));
             let _ = rustix::thread::set_name(c"px-agent");
-            exit_now(become_agent(lifeline, pulse, lease))
+            exit_now(become_agent(guardian, lifeline, pulse, lease))
         }
         Ok(Fork::Parent(agent)) => {
             drop((lifeline, pulse));
@@ -95,13 +96,13 @@ fn become_guardian(lease: Duration) -> ! {
     }
 }
 
-fn become_agent(lifeline: OwnedFd, pulse: OwnedFd, lease: Duration) -> i32 {
+fn become_agent(guardian: Pid, lifeline: OwnedFd, pulse: OwnedFd, lease: Duration) -> i32 {
     return_large_buffers();
     let served = keep_secrets_out_of_core_files()
         .and_then(|()| control())
         .map_err(|errno| system("speak with the root")(errno).text)
         .and_then(|control| {
-            let wiring = Wiring { control, lifeline, pulse, lease };
+            let wiring = Wiring { control, guardian, lifeline, pulse, lease };
             let mut prepare = |errand: &Errand| prepare(errand);
             serve(wiring, hello(), VERSION, &mut prepare).map_err(|error| error.to_string())
         });

@@ -100,17 +100,21 @@ pub fn descendants() -> Vec<Pid> {
     descendants_of(rustix::process::getpid())
 }
 
-/// Ends every descendant of this process's parent but this one: what copies have left behind went
-/// there.
-pub fn end_all_beside_this() {
+/// Ends every descendant of `parent` but this process: what copies have left behind went there.
+///
+/// Nothing where `parent` has ended: whose child this one is by then, say that of the system's first
+/// process, has descendants that are nobody's here to end.
+pub fn end_all_beside_this(parent: Pid) {
     const ROUNDS: u32 = 50;
-    let Some(parent) = rustix::process::getppid() else { return };
     // Reading the whole table takes long on a busy machine. What is missed here is the guardian's.
     if is_alone_below(parent) {
         return;
     }
     for _ in 0..ROUNDS {
         let mut others = descendants_of(parent);
+        if rustix::process::getppid() != Some(parent) {
+            return;
+        }
         others.retain(|&pid| pid != rustix::process::getpid());
         if others.is_empty() {
             return;

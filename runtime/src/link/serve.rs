@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use linking::pack;
 use rustix::io::Errno;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use super::channel::{Channel, ChannelError, Ends};
 use super::control::{
@@ -50,6 +50,8 @@ const LINGER: Duration = Duration::from_secs(2);
 pub struct Wiring {
     /// What the root says, and what it is told.
     pub control: Ends,
+    /// The parent of this process, as long as it lives.
+    pub guardian: Pid,
     /// Its end means that the guardian is gone.
     pub lifeline: OwnedFd,
     /// The guardian hears here for how long this agent may be believed.
@@ -100,6 +102,7 @@ struct Server<'a> {
     buffers: Buffers,
     control: Channel,
     data: Option<Channel>,
+    guardian: Pid,
     pulse: OwnedFd,
     prepare: Prepare<'a>,
     hello: Hello,
@@ -152,6 +155,7 @@ pub fn serve(
         buffers,
         control,
         data: None,
+        guardian: wiring.guardian,
         pulse: wiring.pulse,
         prepare,
         hello,

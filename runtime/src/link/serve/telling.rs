@@ -66,7 +66,7 @@ impl Server<'_> {
     /// Says that all is over and waits for the root to close its end, so that nothing of what was
     /// said is lost with this end.
     pub(super) fn part(&mut self) -> Result<(), ServeError> {
-        family::end_all_beside_this();
+        family::end_all_beside_this(self.guardian);
         let frames = self.frames;
         let data = self.data.as_mut().unwrap_or(&mut self.control);
         let _ = data.say(&AgentSays::Left { frames });
