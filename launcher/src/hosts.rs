@@ -114,7 +114,7 @@ pub fn wish(options: &Options, np: Option<u32>) -> Result<Wish, Message> {
 
 fn reach(options: &Options) -> Result<ReachBy, Message> {
     let rsh = options.raw("rsh").map_or("ssh".into(), |text| text.to_string_lossy());
-    let rsh = Rsh::parse(&rsh).map_err(|error| Message::new(format!("`--rsh`: {error}")))?;
+    let rsh = Rsh::parse(&rsh).map_err(|error| Message::new(error.to_string()))?;
     let links = [("auto", Allowed::Any), ("tcp", Allowed::Connection), ("ssh", Allowed::Control)];
     let allowed = options.choice("link", &links)?.unwrap_or(Allowed::Any);
     let number = |name: &str, most| options.value(name, |text| values::whole(text, 1, most));

@@ -72,11 +72,6 @@ impl Doors {
         Some(self.came.swap_remove(at))
     }
 
-    /// Whether any is open.
-    pub fn is_open(&self) -> bool {
-        !self.open.is_empty()
-    }
-
     /// How many strangers came in all.
     pub fn strangers(&self) -> u64 {
         self.strangers + self.open.iter().map(|(_, door)| door.strangers()).sum::<u64>()
