@@ -13,7 +13,7 @@
 //! | part | does | I/O |
 //! |---|---|---|
 //! | [`frame`], [`control`], [`preamble`] | what stands on a channel | no |
-//! | [`packing`], [`secret`], [`seal`] | compressing and sealing it | no |
+//! | [`packing`], [`secret`], [`keys`], [`seal`] | compressing and sealing it | no |
 //! | [`incoming`] | bytes that wait to be understood | no |
 //! | [`channel`] | frames over descriptors that never make anyone wait | yes |
 //! | [`hello`], [`place`], [`door`], [`dial`] | how a connection comes about | yes |
@@ -34,6 +34,7 @@ pub mod frame;
 pub mod hello;
 pub mod incoming;
 pub mod joining;
+pub mod keys;
 pub mod lease;
 pub mod ledger;
 pub mod packing;
