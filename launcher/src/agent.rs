@@ -16,11 +16,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use px_runtime::agent::binding;
+use px_runtime::buffers::Buffers;
 use px_runtime::failure::{Message, OWN};
 use px_runtime::guardian::{self, Belief};
 use px_runtime::job::Command;
 use px_runtime::link::channel::Ends;
-use px_runtime::link::control::{Errand, Hello};
+use px_runtime::link::control::{Errand, Hello, Packing};
 use px_runtime::link::lease;
 use px_runtime::link::serve::{Unfit, Wiring, serve};
 use px_runtime::sys::fd::{pipe, set_nonblocking};
@@ -52,9 +53,14 @@ pub fn run(lease: Option<&OsStr>) -> Result<ExitCode, Refusal> {
     }
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(system("become subreaper"))?;
+    let (alive_end, alive) = pipe().map_err(system("make a pipe"))?;
     match fork().map_err(system("start the guardian"))? {
-        Fork::Child => become_guardian(lease),
+        Fork::Child => {
+            drop(alive);
+            become_guardian(lease, &alive_end)
+        }
         Fork::Parent(guardian) => {
+            drop(alive_end);
             let _ = rustix::io::retry_on_intr(|| {
                 rustix::process::waitpid(Some(guardian), WaitOptions::empty())
             });
@@ -66,7 +72,7 @@ pub fn run(lease: Option<&OsStr>) -> Result<ExitCode, Refusal> {
     }
 }
 
-fn become_guardian(lease: Duration) -> ! {
+fn become_guardian(lease: Duration, keeper: &OwnedFd) -> ! {
     let _ = rustix::thread::set_name(c"px-guardian");
     let failed = |step, errno| -> ! {
         say(&system(step)(errno).render("error"));
@@ -89,7 +95,7 @@ fn become_guardian(lease: Duration) -> ! {
         }
         Ok(Fork::Parent(agent)) => {
             drop((lifeline, pulse));
-            let clean = guardian::guard(agent, &heard, Belief::Pulses(lease));
+            let clean = guardian::guard(agent, keeper, Belief::Pulses(&heard, lease));
             drop(held);
             exit_now(i32::from(!clean.unwrap_or(false)))
         }
@@ -102,7 +108,17 @@ fn become_agent(guardian: Pid, lifeline: OwnedFd, pulse: OwnedFd, lease: Duratio
         .and_then(|()| control())
         .map_err(|errno| system("speak with the root")(errno).text)
         .and_then(|control| {
-            let wiring = Wiring { control, guardian, lifeline, pulse, lease };
+            let wiring = Wiring {
+                control,
+                seal: None,
+                packing: Packing::Plain,
+                buffers: Buffers::default(),
+                asks: None,
+                guardian,
+                lifeline,
+                pulse,
+                lease,
+            };
             let mut prepare = |errand: &Errand| prepare(errand);
             serve(wiring, hello(), VERSION, &mut prepare).map_err(|error| error.to_string())
         });

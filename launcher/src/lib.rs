@@ -13,6 +13,7 @@
 //! ```
 
 mod agent;
+mod comers;
 mod command;
 mod dry_run;
 mod help;

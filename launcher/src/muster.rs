@@ -31,6 +31,7 @@ use px_runtime::root::Verbosity;
 use px_runtime::root::setup::{Place, Reach, assignment};
 use rustix::process::Signal;
 
+use crate::comers::Comers;
 use crate::hostfile::allocation::Host;
 use crate::hosts::Listing;
 use crate::placement::place;
@@ -38,7 +39,7 @@ use crate::plan::{check_descriptors, check_directory};
 use crate::ssh::jump::{self, Jumps};
 use crate::ssh::own::Own;
 use crate::{Refusal, agent, command, say};
-use candidate::{Candidate, Stage};
+use candidate::{Candidate, Logins, Stage};
 
 /// How long to sleep at most between two looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -57,6 +58,21 @@ pub struct Call<'a> {
     pub buffers: Buffers,
     /// Only ask who is there.
     pub only_ask: bool,
+    /// How its agents come by their links.
+    pub coming: Coming<'a>,
+}
+
+/// How the agents of a job come by their links.
+pub enum Coming<'a> {
+    /// The root logs in to every host but its own.
+    Logins,
+    /// They come by themselves.
+    Themselves {
+        /// The root's own place in the listing, if it has one.
+        here: Option<usize>,
+        /// Where they come from.
+        comers: &'a mut dyn Comers,
+    },
 }
 
 /// Why no job came about.
@@ -96,9 +112,8 @@ pub struct Muster<'a> {
     orders: Option<Orders<'a>>,
     doors: Doors,
     rules: Rules,
-    secret: Secret,
-    own: Own,
-    jumps: Jumps,
+    /// Where somebody is to be logged in to.
+    logins: Option<Rc<Logins>>,
     hosts: Vec<Candidate>,
     since: Instant,
 }
@@ -134,12 +149,18 @@ impl<'a> Muster<'a> {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             Candidate::new(number, host)
         });
+        let logins = match call.coming {
+            Coming::Themselves { .. } => None,
+            Coming::Logins => Some(Rc::new(Logins {
+                secret: Secret::random().map_err(|error| told(&error))?,
+                jumps: Jumps::look(&reach.rsh),
+                own: Own::open().map_err(|error| told(&error))?,
+            })),
+        };
         Ok(Muster {
             doors: Doors::new(reach.listen.clone()),
             hosts: hosts.collect(),
-            secret: Secret::random().map_err(|error| told(&error))?,
-            jumps: Jumps::look(&reach.rsh),
-            own: Own::open().map_err(|error| told(&error))?,
+            logins,
             since,
             rules,
             poller,
@@ -154,16 +175,21 @@ impl<'a> Muster<'a> {
     /// Hosts that cannot take part, all in one message; the user's signal.
     pub fn ask(&mut self, wanted: impl Fn(&Host) -> bool) -> Result<(), Stopped> {
         let now = Instant::now();
-        for (host, candidate) in self.call.listing.hosts.iter().zip(&mut self.hosts) {
-            if host.is_here() {
-                candidate.is_here();
-            } else if wanted(host) {
-                candidate.queue(now);
+        let hosts = self.call.listing.hosts.iter().zip(&mut self.hosts).enumerate();
+        for (at, (host, candidate)) in hosts {
+            match self.call.coming {
+                Coming::Logins if host.is_here() => candidate.is_here(),
+                Coming::Logins if wanted(host) => candidate.queue(now),
+                Coming::Themselves { here, .. } if here == Some(at) => candidate.is_here(),
+                Coming::Themselves { .. } => candidate.expect(now),
+                Coming::Logins => {}
             }
         }
         self.run_until(Candidate::has_answered)?;
         self.tell_failures()?;
-        report::same_host_twice(&self.call.listing.hosts, &self.hosts)?;
+        if let Coming::Logins = self.call.coming {
+            report::same_host_twice(&self.call.listing.hosts, &self.hosts)?;
+        }
         self.tell_answers();
         Ok(())
     }
@@ -290,7 +316,7 @@ impl<'a> Muster<'a> {
     fn run_until(&mut self, done: impl Fn(&Candidate) -> bool) -> Result<(), Stopped> {
         let mut events = Vec::new();
         loop {
-            self.turn(Instant::now());
+            self.turn(Instant::now())?;
             if self.hosts.iter().all(|host| host.has_failed() || done(host)) {
                 return Ok(());
             }
@@ -305,34 +331,44 @@ impl<'a> Muster<'a> {
         }
     }
 
-    fn turn(&mut self, now: Instant) {
+    fn turn(&mut self, now: Instant) -> Result<(), Message> {
         self.doors.turn(now);
-        let mut logins = self.hosts.iter().filter(|host| host.is_logging_in()).count();
-        let most = self.call.listing.reach.logins as usize;
+        let came = match &mut self.call.coming {
+            Coming::Logins => Vec::new(),
+            Coming::Themselves { comers, .. } => comers.turn(self.poller, now)?,
+        };
         let context = candidate::Context {
             listing: self.call.listing,
             rules: &self.rules,
-            secret: &self.secret,
-            own: &self.own,
-            jumps: &self.jumps,
             poller: self.poller,
             verbosity: self.call.verbosity,
             only_ask: self.call.only_ask,
         };
+        for (number, way) in came {
+            if let Some(host) = self.hosts.get_mut(number as usize) {
+                host.arrive(way, &context, now);
+            }
+        }
+        let mut running = self.hosts.iter().filter(|host| host.is_logging_in()).count();
+        let most = self.call.listing.reach.logins as usize;
         for at in 0..self.hosts.len() {
-            if self.hosts[at].is_due(now) && logins < most {
-                let jump = self.hosts[at].find_jump(&context);
+            if let Some(logins) = &self.logins
+                && self.hosts[at].is_due(now)
+                && running < most
+            {
+                let jump = self.hosts[at].find_jump(&logins.jumps, &context);
                 let through =
                     |host: &&Candidate| host.is_logging_in() && host.jump() == jump.as_deref();
                 let busy =
                     jump.is_some() && self.hosts.iter().filter(through).count() >= jump::LOGINS;
                 if !busy {
-                    logins += 1;
-                    self.hosts[at].log_in(&context, now);
+                    running += 1;
+                    self.hosts[at].log_in(logins, &context, now);
                 }
             }
             self.hosts[at].turn(&context, &mut self.doors, now);
         }
+        Ok(())
     }
 
     fn take(&mut self, event: Ready) -> Result<(), Stopped> {
@@ -402,8 +438,12 @@ impl<'a> Muster<'a> {
     }
 
     fn tell_links(&self, chosen: &[Vec<u32>]) {
+        let carrier = match &self.call.coming {
+            Coming::Logins => "ssh",
+            Coming::Themselves { comers, .. } => comers.carrier(),
+        };
         for (host, ranks) in self.hosts.iter().zip(chosen).filter(|(_, ranks)| !ranks.is_empty()) {
-            for (level, text) in host.remarks(ranks.len()) {
+            for (level, text) in host.remarks(ranks.len(), carrier) {
                 if self.call.verbosity >= level {
                     say(&Message::new(text).render("note"));
                 }

@@ -29,7 +29,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::joblog::Joblog;
-use crate::muster::{Call, Muster, Orders, Stopped};
+use crate::muster::{Call, Coming, Muster, Orders, Stopped};
 use crate::plan::Plan;
 use crate::{Refusal, progress, say};
 
@@ -259,6 +259,7 @@ fn work(mut plan: Plan, console: Console, ties: Ties) -> Result<Verdict, Ended> 
                 input: opened.files(),
                 buffers: buffers.clone(),
                 only_ask: false,
+                coming: Coming::Logins,
             };
             let orders = Orders { control: &ties.control, report: &ties.report };
             let refused = |message: Message| Ended::Refused(Box::new(message.into()));

@@ -43,10 +43,11 @@ pub enum Order {
 }
 
 /// The orders and their bytes on the control pipe.
-const ORDERS: [(u8, Order); 8] = [
+const ORDERS: [(u8, Order); 9] = [
     (b'i', Order::Stop(Signal::INT)),
     (b't', Order::Stop(Signal::TERM)),
     (b'h', Order::Stop(Signal::HUP)),
+    (b'u', Order::Stop(Signal::USR1)),
     (b'k', Order::Kill),
     (b'z', Order::Pause),
     (b'c', Order::Resume),

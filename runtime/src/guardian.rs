@@ -33,12 +33,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// For how long an agent that still runs is believed to do its work.
 #[derive(Clone, Copy, Debug)]
-pub enum Belief {
+pub enum Belief<'a> {
     /// As long as it runs.
     Always,
-    /// For this long, and then as long as its last [`pulse`] on the lifeline said: one that hangs
-    /// is ended with all that it started.
-    Pulses(Duration),
+    /// For this long, and then as long as its last [`pulse`] on this pipe said: one that hangs is
+    /// ended with all that it started.
+    Pulses(&'a OwnedFd, Duration),
 }
 
 /// Waits for the end of `agent` or of whoever holds the other end of `lifeline`, then kills and
@@ -48,26 +48,32 @@ pub enum Belief {
 ///
 /// # Errors
 /// Those of waiting.
-pub fn guard(agent: Pid, lifeline: &OwnedFd, belief: Belief) -> Result<bool, Errno> {
+pub fn guard(agent: Pid, lifeline: &OwnedFd, belief: Belief<'_>) -> Result<bool, Errno> {
     let signals = Signals::block(&[Signal::CHILD])?;
     let mut agent_lives = reap(agent);
-    let mut believed_until = match belief {
-        Belief::Always => None,
-        Belief::Pulses(first) => Instant::now().checked_add(first),
+    let (pulses, mut believed_until) = match belief {
+        Belief::Always => (None, None),
+        Belief::Pulses(pipe, first) => (Some(pipe), Instant::now().checked_add(first)),
     };
     while agent_lives {
-        let mut fds = [PollFd::new(&signals, PollFlags::IN), PollFd::new(lifeline, PollFlags::IN)];
+        let mut fds =
+            vec![PollFd::new(&signals, PollFlags::IN), PollFd::new(lifeline, PollFlags::IN)];
+        fds.extend(pulses.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         let left = believed_until.map(|end| end.saturating_duration_since(Instant::now()));
         let wait = left.map_or(LOOK_EVERY, |left| left.min(LOOK_EVERY));
         match rustix::event::poll(&mut fds, Some(&timespec(wait))) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(other) => return Err(other),
         }
-        if !fds[1].revents().is_empty() {
-            match believed_until.is_some().then(|| hear_pulse(lifeline)).flatten() {
+        let is_ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
+        if is_ready(1) {
+            break;
+        }
+        if let Some(pipe) = pulses.filter(|_| is_ready(2)) {
+            match hear_pulse(pipe) {
                 Some(time) => believed_until = Instant::now().checked_add(time),
                 None => {
-                    wait_for_the_end(&signals, agent, belief);
+                    wait_for_the_end(&signals, agent);
                     break;
                 }
             }
@@ -83,10 +89,8 @@ pub fn guard(agent: Pid, lifeline: &OwnedFd, belief: Belief) -> Result<bool, Err
 
 /// An agent that ends has closed its pipes before it is seen to have ended. Where it was alone,
 /// nothing is left to look for then.
-fn wait_for_the_end(signals: &Signals, agent: Pid, belief: Belief) {
-    if let Belief::Pulses(_) = belief
-        && reap(agent)
-    {
+fn wait_for_the_end(signals: &Signals, agent: Pid) {
+    if reap(agent) {
         let mut fds = [PollFd::new(signals, PollFlags::IN)];
         let _ = rustix::event::poll(&mut fds, Some(&timespec(ENDING)));
     }

@@ -137,7 +137,7 @@ impl FromAgent {
             | FromAgent::Output { rank, .. }
             | FromAgent::Diagnostic { rank, .. }
             | FromAgent::Ended { rank, .. } => Some(rank),
-            FromAgent::Lost { .. } => None,
+            FromAgent::Asked { .. } | FromAgent::Lost { .. } => None,
         }
     }
 }
@@ -271,6 +271,12 @@ pub enum FromAgent {
         rank: u32,
         /// How.
         end: Ended,
+    },
+    /// A signal to this host's part of the job asks for all of it to stop.
+    Asked {
+        /// Which.
+        #[serde(with = "signal_number")]
+        signal: Signal,
     },
     // What is skipped comes last: others are numbered by their place.
     /// Output of a copy. On a link it is a frame of its own kind.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use px_runtime::link::dial::{Call, Dial};
 use px_runtime::link::door::Door;
-use px_runtime::link::hello::{Admitted, Guest, Hello};
+use px_runtime::link::hello::{Admitted, Guest, Hello, Proof};
 use px_runtime::link::place::Place;
 use px_runtime::link::seal::{LARGEST_PLAIN, LARGEST_RECORD, Side, Terms};
 use px_runtime::link::secret::Secret;
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 fn guest(secret: Secret) -> Guest {
     let (version, job) = (env!("CARGO_PKG_VERSION").into(), "sealed-copy".into());
     let terms = Terms { version, job, agent: 0, attempt: 0, dialer: Side::Root };
-    Guest { terms, secret }
+    Guest { terms, proof: Proof::Secret(secret) }
 }
 
 /// The receiver gets the secret on its stdin and says there where it listens.

@@ -13,7 +13,7 @@ use px_runtime::poller::Poller;
 
 use crate::hostfile::allocation::{Host, Slots};
 use crate::hosts::Listing;
-use crate::muster::{Call, Muster, Stopped};
+use crate::muster::{Call, Coming, Muster, Stopped};
 use crate::placement::{Room, place};
 use crate::plan::{DryRun, Plan};
 use crate::{Refusal, agent};
@@ -120,6 +120,7 @@ fn ask<'a>(plan: &Plan, listing: &'a Listing) -> Result<Vec<Known<'a>>, Refusal>
         input: None,
         buffers: Buffers::default(),
         only_ask: true,
+        coming: Coming::Logins,
     };
     let mut muster = Muster::new(call, &plan.job, &poller, None)?;
     let bound = plan.job.binding == Binding::Core;

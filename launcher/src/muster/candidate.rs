@@ -1,12 +1,13 @@
 //! One host on its way into the job.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use px_runtime::failure::Message;
 use px_runtime::link::channel::Ends;
 use px_runtime::link::control::{Begin, Hello, Way};
 use px_runtime::link::doors::Doors;
-use px_runtime::link::joining::{JoinError, Joining, News, Rules};
+use px_runtime::link::joining::{Approach, JoinError, Joining, News, Rules};
 use px_runtime::link::remote::{Remote, Supply};
 use px_runtime::link::secret::Secret;
 use px_runtime::message::ExitStatus;
@@ -35,12 +36,16 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(super) struct Context<'a> {
     pub(super) listing: &'a Listing,
     pub(super) rules: &'a Rules,
-    pub(super) secret: &'a Secret,
-    pub(super) own: &'a Own,
-    pub(super) jumps: &'a Jumps,
     pub(super) poller: &'a Poller,
     pub(super) verbosity: Verbosity,
     pub(super) only_ask: bool,
+}
+
+/// What logins need besides.
+pub(super) struct Logins {
+    pub(super) secret: Secret,
+    pub(super) own: Own,
+    pub(super) jumps: Jumps,
 }
 
 /// How far a host is.
@@ -51,6 +56,8 @@ pub(super) enum Stage {
     Here,
     /// It is asked once the time and a place have come.
     Queued(Instant),
+    /// It comes by itself, or is given up then.
+    Expected(Instant),
     /// Its login runs.
     Login(Box<LoggingIn>),
     /// Its agent runs.
@@ -63,6 +70,7 @@ pub(super) enum Stage {
 pub(super) struct LoggingIn {
     shell: Shell,
     login: Login,
+    logins: Rc<Logins>,
     ends_at: Instant,
     over: bool,
 }
@@ -132,6 +140,18 @@ impl Candidate {
         }
     }
 
+    /// Expects it to come by itself.
+    pub(super) fn expect(&mut self, now: Instant) {
+        self.stage = Stage::Expected(now + PATIENCE);
+    }
+
+    /// Takes the way on which it has come.
+    pub(super) fn arrive(&mut self, way: Approach, context: &Context<'_>, now: Instant) {
+        if matches!(self.stage, Stage::Expected(_)) {
+            self.approach(Ok(way), context, now);
+        }
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -180,7 +200,7 @@ impl Candidate {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Queued(at) => Some(*at),
+            Stage::Queued(at) | Stage::Expected(at) => Some(*at),
             Stage::Login(login) => Some(login.ends_at),
             Stage::Joining(joining) => Some(joining.deadline()),
             _ => None,
@@ -212,36 +232,42 @@ impl Candidate {
     }
 
     /// Finds the host that its login goes through.
-    pub(super) fn find_jump(&mut self, context: &Context<'_>) -> Option<String> {
+    pub(super) fn find_jump(&mut self, jumps: &Jumps, context: &Context<'_>) -> Option<String> {
         if self.jump.is_none() {
             let rsh = &context.listing.reach.rsh;
-            self.jump = Some(context.jumps.on_the_way(rsh, self.target()));
+            self.jump = Some(jumps.on_the_way(rsh, self.target()));
         }
         self.jump().map(str::to_owned)
     }
 
     /// Starts a login.
-    pub(super) fn log_in(&mut self, context: &Context<'_>, now: Instant) {
+    pub(super) fn log_in(&mut self, logins: &Rc<Logins>, context: &Context<'_>, now: Instant) {
         self.logins += 1;
-        match self.start_login(context, now) {
+        match self.start_login(logins, context, now) {
             Ok(login) => self.stage = Stage::Login(Box::new(login)),
             Err(failure) => self.fail(failure),
         }
     }
 
-    fn start_login(&self, context: &Context<'_>, now: Instant) -> Result<LoggingIn, Failure> {
+    fn start_login(
+        &self,
+        logins: &Rc<Logins>,
+        context: &Context<'_>,
+        now: Instant,
+    ) -> Result<LoggingIn, Failure> {
         let reach = &context.listing.reach;
         let told = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
         let words = reach.rsh.words(self.target()).map_err(|error| told(&error))?;
         let mark = Mark::random().map_err(|error| told(&error))?;
-        let login = Login::new(mark, context.own.identity(), reach.agent.as_deref());
+        let login = Login::new(mark, logins.own.identity(), reach.agent.as_deref());
         let login = login.map_err(|error| told(&error))?.with_lease(reach.lease);
         let program = reach.rsh.program().to_owned();
         let shell = Shell::start(words, self.number, context.poller);
         let mut shell =
             shell.map_err(|errno| Failure::new(format!("cannot start `{program}`: {errno}")))?;
         shell.say(&login.first_words());
-        Ok(LoggingIn { shell, login, ends_at: now + PATIENCE, over: false })
+        let logins = Rc::clone(logins);
+        Ok(LoggingIn { shell, login, logins, ends_at: now + PATIENCE, over: false })
     }
 
     /// Does what can be done now.
@@ -255,6 +281,10 @@ impl Candidate {
                     doors.forget(self.number);
                 }
             }
+            Stage::Expected(until) if now >= *until => {
+                let text = format!("its agent did not come within {} s", PATIENCE.as_secs());
+                self.fail(Failure::new(text));
+            }
             _ => {}
         }
     }
@@ -262,7 +292,7 @@ impl Candidate {
     fn go_on_logging_in(&mut self, context: &Context<'_>, now: Instant) {
         let Stage::Login(login) = &mut self.stage else { return };
         // A pipe that nobody reads any more tells by its other end what happened.
-        let _ = login.shell.write(context.own);
+        let _ = login.shell.write(&login.logins.own);
         loop {
             match login.shell.read() {
                 Ok(Read::Some(bytes)) => {
@@ -278,7 +308,7 @@ impl Candidate {
                             }
                         }
                     }
-                    let _ = login.shell.write(context.own);
+                    let _ = login.shell.write(&login.logins.own);
                 }
                 Ok(Read::Nothing) => break,
                 Ok(Read::End) | Err(_) => {
@@ -325,21 +355,23 @@ impl Candidate {
 
     fn join(&mut self, rest: Vec<u8>, context: &Context<'_>, now: Instant) {
         let Stage::Login(login) = std::mem::replace(&mut self.stage, Stage::Failed) else { return };
+        let secret = login.logins.secret.for_agent(&context.rules.job, self.number, 1);
         let (stdin, stdout, stderr) = login.shell.into_pipes();
-        let secret = context.secret.for_agent(&context.rules.job, self.number, 1);
-        let joining = secret.map_err(|error| error.to_string()).and_then(|secret| {
-            Joining::new(
-                self.number,
-                self.name.clone(),
-                context.rules.clone(),
-                secret,
-                Ends::Pair(stdout, stdin),
-                rest,
-                Some(stderr),
-                context.poller,
-                now,
-            )
-            .map_err(|error| error.to_string())
+        let way = secret.map_err(|error| error.to_string()).map(|secret| Approach {
+            ends: Ends::Pair(stdout, stdin),
+            seal: None,
+            came: rest,
+            words: Some(stderr),
+            secret: Some(secret),
+        });
+        self.approach(way, context, now);
+    }
+
+    fn approach(&mut self, way: Result<Approach, String>, context: &Context<'_>, now: Instant) {
+        let rules = context.rules.clone();
+        let joining = way.and_then(|way| {
+            Joining::new(self.number, self.name.clone(), rules, way, context.poller, now)
+                .map_err(|error| error.to_string())
         });
         match joining {
             Ok(joining) => self.stage = Stage::Joining(Box::new(joining)),
@@ -412,7 +444,9 @@ impl Candidate {
     }
 
     /// What is to be said of its link, and to whom.
-    pub(super) fn remarks(&self, ranks: usize) -> Vec<(Verbosity, String)> {
+    ///
+    /// `carrier` is what its control channel goes over.
+    pub(super) fn remarks(&self, ranks: usize, carrier: &str) -> Vec<(Verbosity, String)> {
         let name = &self.name;
         let mut remarks = Vec::new();
         if let Some((Way::Control, Some(why))) = &self.linked {
@@ -423,7 +457,7 @@ impl Candidate {
             let way = match way {
                 Way::Direct => "a connection to it",
                 Way::Reverse => "a connection from it",
-                Way::Control => "ssh",
+                Way::Control => carrier,
             };
             let ranks = if ranks == 1 { "1 rank".to_owned() } else { format!("{ranks} ranks") };
             let input = match &self.blind {

@@ -2,9 +2,11 @@
 #![no_main]
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use libfuzzer_sys::fuzz_target;
-use px_runtime::link::seal::{Dialer, Opener, Side, Terms, answer};
+use px_runtime::link::keys::KeyPair;
+use px_runtime::link::seal::{Dialer, Opener, Proof, Side, Terms, answer};
 use px_runtime::link::secret::Secret;
 
 const HANDSHAKE_BYTES: usize = 48;
@@ -12,6 +14,7 @@ const HANDSHAKE_BYTES: usize = 48;
 thread_local! {
     /// Opens nothing that is not sealed, so it stays as it is from one input to the next.
     static OPENER: RefCell<Opener> = RefCell::new(opener());
+    static PROOFS: [Proof; 2] = [secret(), keys()];
 }
 
 fn terms() -> Terms {
@@ -19,8 +22,13 @@ fn terms() -> Terms {
     Terms { version, job, agent: 1, attempt: 1, dialer: Side::Root }
 }
 
-fn secret() -> Secret {
-    Secret::take(&mut [7; 32])
+fn secret() -> Proof {
+    Proof::Secret(Secret::take(&mut [7; 32]))
+}
+
+fn keys() -> Proof {
+    let theirs = KeyPair::random().unwrap().public();
+    Proof::Keys { own: Rc::new(KeyPair::random().unwrap()), theirs }
 }
 
 fn opener() -> Opener {
@@ -33,9 +41,13 @@ fuzz_target!(|data: &[u8]| {
     let (message, wire) = data.split_at(data.len().min(HANDSHAKE_BYTES));
     let mut handshake = [0; HANDSHAKE_BYTES];
     handshake[..message.len()].copy_from_slice(message);
-    assert!(answer(&terms(), &secret(), &handshake).is_err());
-    let (dialer, _) = Dialer::new(&terms(), &secret()).unwrap();
-    assert!(dialer.finish(&handshake).is_err());
+    PROOFS.with(|proofs| {
+        for proof in proofs {
+            assert!(answer(&terms(), proof, &handshake).is_err());
+            let (dialer, _) = Dialer::new(&terms(), proof).unwrap();
+            assert!(dialer.finish(&handshake).is_err());
+        }
+    });
 
     let mut out = Vec::new();
     let opened = OPENER.with_borrow_mut(|opener| opener.open(wire, &mut out));

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use zeroize::Zeroize;
 
+use super::carrier::{Carrier, CarrierError};
 use super::control;
 use super::frame::{self, Decoded, Frame, FrameError, Kind};
 use super::incoming::Incoming;
@@ -34,6 +35,8 @@ const AHEAD: usize = 1 << 20;
 const SEALED_AHEAD: usize = 256 << 10;
 /// Frames are joined while they are no more than this, so that another of data fits a buffer.
 const JOINED: usize = 96 << 10;
+/// Bytes that a carrier has taken and not sent, above which it is given no more.
+const CARRIED_AHEAD: usize = 4 << 20;
 
 /// The descriptors of a channel.
 pub enum Ends {
@@ -41,20 +44,8 @@ pub enum Ends {
     Pair(OwnedFd, OwnedFd),
     /// One for both.
     Socket(OwnedFd),
-}
-
-impl Ends {
-    fn incoming(&self) -> BorrowedFd<'_> {
-        match self {
-            Ends::Pair(incoming, _) | Ends::Socket(incoming) => incoming.as_fd(),
-        }
-    }
-
-    fn outgoing(&self) -> BorrowedFd<'_> {
-        match self {
-            Ends::Pair(_, outgoing) | Ends::Socket(outgoing) => outgoing.as_fd(),
-        }
-    }
+    /// None: whole messages are carried by something else.
+    Carried(Box<dyn Carrier>),
 }
 
 /// Why a channel is no longer one.
@@ -78,6 +69,9 @@ pub enum ChannelError {
     /// What is said cannot be compressed.
     #[error("cannot compress: {0}")]
     Pack(std::io::Error),
+    /// What carries the messages failed.
+    #[error("the connection failed: {0}")]
+    Carrier(#[from] CarrierError),
     /// What came cannot be unpacked.
     #[error("what came cannot be unpacked: {0}")]
     Unpack(#[from] super::packing::UnpackError),
@@ -191,7 +185,24 @@ impl Channel {
                 add(outgoing, Part::ControlOut)
             }
             Ends::Socket(socket) => add(socket, Part::Data),
+            Ends::Carried(_) => Ok(()),
         }
+    }
+
+    /// When to look for what has come or was sent, where no descriptor tells.
+    pub fn next_look(&self) -> Option<Instant> {
+        match &self.ends {
+            Ends::Carried(carrier) => Some(carrier.next_look()),
+            Ends::Pair(..) | Ends::Socket(_) => None,
+        }
+    }
+
+    /// When something is to be done even if nothing happens, `every` being how often to [`beat`].
+    ///
+    /// [`beat`]: Channel::beat
+    pub fn deadline(&self, every: Duration) -> Instant {
+        let beat = self.next_beat(every);
+        self.next_look().map_or(beat, |look| beat.min(look))
     }
 
     /// Notes that it may be read and written again.
@@ -212,7 +223,11 @@ impl Channel {
 
     /// Bytes said and not yet written.
     pub fn queued(&self) -> usize {
-        self.queued + self.unsealed + self.said.len()
+        let carried = match &self.ends {
+            Ends::Carried(carrier) => carrier.in_flight(),
+            Ends::Pair(..) | Ends::Socket(_) => 0,
+        };
+        self.queued + self.unsealed + self.said.len() + carried
     }
 
     /// Queues a frame.
@@ -365,17 +380,18 @@ impl Channel {
     /// # Errors
     /// [`ChannelError::Write`], [`ChannelError::Seal`].
     pub fn flush(&mut self, now: Instant) -> Result<bool, ChannelError> {
+        if let Ends::Carried(_) = self.ends {
+            return self.hand_over(now);
+        }
         let mut any = false;
         loop {
             if self.queued < SEALED_AHEAD {
-                if self.waiting.is_empty() && !self.said.is_empty() {
-                    self.close_said();
-                }
                 self.seal()?;
             }
             let Some(first) = self.out.front().filter(|_| self.writable) else { break };
             let rest = &first.bytes[self.written..first.length];
-            match rustix::io::write(self.ends.outgoing(), rest) {
+            let Some(outgoing) = self.outgoing() else { break };
+            match rustix::io::write(outgoing, rest) {
                 Ok(count) => {
                     any = true;
                     self.spoke = now;
@@ -410,14 +426,51 @@ impl Channel {
         }
     }
 
-    /// Makes what was said ready to be written.
-    fn seal(&mut self) -> Result<(), ChannelError> {
-        let Some(mut said) = self.waiting.pop_front() else { return Ok(()) };
+    fn outgoing(&self) -> Option<BorrowedFd<'_>> {
+        match &self.ends {
+            Ends::Pair(_, outgoing) | Ends::Socket(outgoing) => Some(outgoing.as_fd()),
+            Ends::Carried(_) => None,
+        }
+    }
+
+    /// Takes what was said first, packed.
+    fn next_said(&mut self) -> Result<Option<Vec<u8>>, ChannelError> {
+        if self.waiting.is_empty() && !self.said.is_empty() {
+            self.close_said();
+        }
+        let Some(mut said) = self.waiting.pop_front() else { return Ok(None) };
         self.unsealed -= said.len();
         if let Some(packer) = &mut self.packer {
             let packed = packer.pack(&said).map_err(ChannelError::Pack)?;
             self.buffers.give(std::mem::replace(&mut said, packed));
         }
+        Ok(Some(said))
+    }
+
+    /// Gives the carrier what it may take now; says whether anything was sent.
+    fn hand_over(&mut self, now: Instant) -> Result<bool, ChannelError> {
+        let mut any = false;
+        loop {
+            let Ends::Carried(carrier) = &mut self.ends else { return Ok(any) };
+            while let Some(buffer) = carrier.sent() {
+                self.buffers.give(buffer);
+                any = true;
+            }
+            if carrier.in_flight() >= CARRIED_AHEAD {
+                return Ok(any);
+            }
+            let Some(said) = self.next_said()? else { return Ok(any) };
+            if let Ends::Carried(carrier) = &mut self.ends {
+                carrier.send(said)?;
+            }
+            self.spoke = now;
+            any = true;
+        }
+    }
+
+    /// Makes what was said ready to be written.
+    fn seal(&mut self) -> Result<(), ChannelError> {
+        let Some(mut said) = self.next_said()? else { return Ok(()) };
         let ready = match &mut self.seal {
             None => Outgoing { length: said.len(), bytes: said },
             Some((sealer, _)) => {
@@ -451,31 +504,9 @@ impl Channel {
     pub fn receive(&mut self, now: Instant) -> Result<bool, ChannelError> {
         let mut any = false;
         let full = self.longest_message + AHEAD;
-        if self.readable && self.came.len() < full && self.packed.len() < full {
-            let into = match (&self.seal, &self.unpacker) {
-                (Some(_), _) => &mut self.sealed,
-                (None, Some(_)) => &mut self.packed,
-                (None, None) => &mut self.came,
-            };
-            let room = into.room(self.piece);
-            let length = room.len();
-            match rustix::io::read(self.ends.incoming(), room) {
-                Ok(0) => {
-                    self.ended = true;
-                    self.readable = false;
-                }
-                Ok(count) => {
-                    into.added(count);
-                    if count == length {
-                        self.piece = PIECE;
-                    }
-                    any = true;
-                    self.heard = now;
-                }
-                Err(Errno::AGAIN) => self.readable = false,
-                Err(Errno::INTR) => {}
-                Err(source) => return Err(ChannelError::Read(source)),
-            }
+        let asks = self.readable || matches!(self.ends, Ends::Carried(_));
+        if asks && self.came.len() < full && self.packed.len() < full {
+            any = self.read(now)?;
         }
         any |= self.open()?;
         if self.ended && !any {
@@ -486,6 +517,47 @@ impl Channel {
             }
         }
         Ok(any)
+    }
+
+    /// Takes what has come, in one piece.
+    fn read(&mut self, now: Instant) -> Result<bool, ChannelError> {
+        let into = match (&self.seal, &self.unpacker) {
+            (Some(_), _) => &mut self.sealed,
+            (None, Some(_)) => &mut self.packed,
+            (None, None) => &mut self.came,
+        };
+        let incoming = match &mut self.ends {
+            Ends::Pair(incoming, _) | Ends::Socket(incoming) => incoming,
+            Ends::Carried(carrier) => {
+                let message = carrier.receive()?;
+                self.readable = message.is_some();
+                if let Some(message) = message {
+                    self.buffers.give(into.append(message));
+                    self.heard = now;
+                }
+                return Ok(self.readable);
+            }
+        };
+        let room = into.room(self.piece);
+        let length = room.len();
+        match rustix::io::read(incoming, room) {
+            Ok(0) => {
+                self.ended = true;
+                self.readable = false;
+            }
+            Ok(count) => {
+                into.added(count);
+                if count == length {
+                    self.piece = PIECE;
+                }
+                self.heard = now;
+                return Ok(true);
+            }
+            Err(Errno::AGAIN) => self.readable = false,
+            Err(Errno::INTR) => {}
+            Err(source) => return Err(ChannelError::Read(source)),
+        }
+        Ok(false)
     }
 
     /// Whether there may be more to [`Channel::receive`] at once.

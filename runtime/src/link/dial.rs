@@ -132,7 +132,7 @@ impl Dial {
     pub fn start(call: &Call, guest: &Guest, now: Instant) -> Result<Self, DialError> {
         let address = call.address;
         let socket_error = |source| DialError::Socket { address, source };
-        let (dialer, hello) = Dialer::new(&guest.terms, &guest.secret)
+        let (dialer, hello) = Dialer::new(&guest.terms, &guest.proof)
             .map_err(|source| DialError::Unproven { address, source })?;
         let stream = socket(call).map_err(socket_error)?;
         match rustix::net::connect(&stream, &address) {

@@ -352,7 +352,7 @@ impl Door {
             Some(agent) => self.missing.get(&agent)?,
             None => self.missing.first_key_value()?.1,
         };
-        let (reply, sealer, opener) = seal::answer(&guest.terms, &guest.secret, message).ok()?;
+        let (reply, sealer, opener) = seal::answer(&guest.terms, &guest.proof, message).ok()?;
         hello::say(stream, &reply).ok()?;
         let agent = guest.terms.agent;
         Some(Stage::Confirmation { agent, hello: *message, sealer, opener })

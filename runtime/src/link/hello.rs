@@ -16,8 +16,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, sockopt};
 
+pub use super::seal::Proof;
 use super::seal::{HANDSHAKE_BYTES, Opener, RECORD_OVERHEAD, SealError, Sealer, Terms};
-use super::secret::Secret;
 
 const CONFIRMATION: &[u8; 16] = b"pxrun link is in";
 /// How long a sealed confirmation is.
@@ -30,8 +30,8 @@ const MOST_BYTES: usize = NUMBER_BYTES + HANDSHAKE_BYTES;
 pub struct Guest {
     /// What both ends must mean alike; the agent's number among it.
     pub terms: Terms,
-    /// The key of this agent and this attempt.
-    pub secret: Secret,
+    /// What proves each end to the other.
+    pub proof: Proof,
 }
 
 /// How a dialer opens the conversation.

@@ -57,6 +57,17 @@ impl Incoming {
         self.end = (self.end + count).min(self.bytes.len());
     }
 
+    /// Appends `bytes`, without a copy where nothing waits; returns a buffer that is free now.
+    pub fn append(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        if self.is_empty() {
+            return std::mem::replace(self, Incoming::of(bytes)).bytes;
+        }
+        let count = bytes.len();
+        self.room(count)[..count].copy_from_slice(&bytes);
+        self.added(count);
+        bytes
+    }
+
     /// Takes the first `count` bytes away.
     pub fn take(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
@@ -106,6 +117,15 @@ mod tests {
                 model.drain(..take);
             }
         }
+    }
+
+    #[test]
+    fn bytes_that_are_appended_follow_what_waits() {
+        let mut incoming = Incoming::default();
+        incoming.append(b"one".to_vec());
+        incoming.take(1);
+        incoming.append(b"two".to_vec());
+        assert_eq!(incoming.unread(), b"netwo");
     }
 
     #[test]

@@ -33,11 +33,11 @@ use super::control::{
 use super::dial::{Call, Dial};
 use super::doors::Doors;
 use super::frame::Kind;
-use super::hello::{self, Admitted, Guest};
+use super::hello::{self, Admitted, Guest, Proof};
 use super::lease::Lease;
 use super::preamble::{self, Preamble};
 use super::remote::{Bond, Remote, Supply};
-use super::seal::{Side, Terms};
+use super::seal::{Opener, Sealer, Side, Terms};
 use super::secret::Secret;
 use super::serve::pack;
 use super::sight::{Blind, View};
@@ -77,12 +77,28 @@ enum Phase {
     Ready,
 }
 
+/// The way on which an agent comes.
+pub struct Approach {
+    /// Its descriptors, or what carries it.
+    pub ends: Ends,
+    /// Where it is a connection of our own: what seals it. It is then all that there is, and
+    /// compressed from its start where data is.
+    pub seal: Option<(Sealer, Opener)>,
+    /// What the agent has said already.
+    pub came: Vec<u8>,
+    /// What the way's carrier says besides.
+    pub words: Option<OwnedFd>,
+    /// The secret of a further connection for data; without it data goes this way too.
+    pub secret: Option<Secret>,
+}
+
 /// A host on its way into a job.
 pub struct Joining {
     number: u32,
     name: String,
     rules: Rules,
-    secret: Secret,
+    /// Where it is to have a connection for data besides.
+    secret: Option<Secret>,
     control: Channel,
     data: Option<Channel>,
     words: Option<OwnedFd>,
@@ -99,24 +115,25 @@ pub struct Joining {
 }
 
 impl Joining {
-    /// Begins with a control channel on which an agent speaks, `came` being what it has said.
+    /// Begins with the way on which an agent speaks.
     ///
     /// # Errors
-    /// Watching the channel.
-    #[expect(clippy::too_many_arguments, reason = "each comes from elsewhere, once")]
+    /// Watching it.
     pub fn new(
         number: u32,
         name: String,
         rules: Rules,
-        secret: Secret,
-        ends: Ends,
-        came: Vec<u8>,
-        words: Option<OwnedFd>,
+        way: Approach,
         poller: &Poller,
         now: Instant,
     ) -> Result<Self, JoinError> {
+        let Approach { ends, seal, came, words, secret } = way;
         let buffers = rules.buffers.clone();
-        let control = Channel::new(ends, None, FROM_AGENT, came, buffers, now);
+        let own = seal.is_some();
+        let mut control = Channel::new(ends, seal, FROM_AGENT, came, buffers, now);
+        if own && rules.packing == Packing::Compressed {
+            pack(&mut control)?;
+        }
         control
             .watch(poller, number)
             .map_err(|source| JoinError::System("watch the control channel", source))?;
@@ -144,11 +161,7 @@ impl Joining {
     /// Notes what the poller saw.
     pub fn ready(&mut self, event: Ready) {
         match event.token {
-            Token::Link(_, Part::Data) => {
-                if let Some(data) = &mut self.data {
-                    data.woken();
-                }
-            }
+            Token::Link(_, Part::Data) => self.data.as_mut().unwrap_or(&mut self.control).woken(),
             _ => self.control.woken(),
         }
     }
@@ -220,9 +233,12 @@ impl Joining {
 
     /// When [`Joining::turn`] must be called even if nothing happens.
     pub fn deadline(&self) -> Instant {
-        let beat = self.control.next_beat(self.lease.beat());
+        let beat = self.control.deadline(self.lease.beat());
         match &self.phase {
-            Phase::Preamble | Phase::Hello => self.lease.end(self.control.heard()),
+            Phase::Preamble | Phase::Hello => {
+                let end = self.lease.end(self.control.heard());
+                self.control.next_look().map_or(end, |look| end.min(look))
+            }
             Phase::Linking { since, invited, .. } => {
                 let next = *since + if *invited { TRIED } else { ALONE };
                 beat.min(next)
@@ -311,7 +327,7 @@ impl Joining {
     fn greet(&mut self, hello: &Hello, now: Instant) -> Result<(), JoinError> {
         self.login = hello.login;
         self.lease = Lease::new(self.rules.lease, now);
-        let listen = if self.rules.allowed == Allowed::Control { Listen::No } else { Listen::Yes };
+        let listen = if self.is_all() { Listen::No } else { Listen::Yes };
         let open = Open {
             job: self.rules.job.clone(),
             agent: self.number,
@@ -320,8 +336,10 @@ impl Joining {
             packing: self.rules.packing,
             errand: self.rules.errand.clone(),
         };
-        let secret = Zeroizing::new(*self.secret.expose());
-        self.control.say_secret(&RootSays::Secret(secret));
+        if let Some(secret) = &self.secret {
+            let secret = Zeroizing::new(*secret.expose());
+            self.control.say_secret(&RootSays::Secret(secret));
+        }
         if !self.control.say(&RootSays::Open(Box::new(open))) {
             return Err(JoinError::TooLong);
         }
@@ -329,8 +347,14 @@ impl Joining {
         Ok(())
     }
 
-    fn guest(&self, dialer: Side) -> Guest {
-        Guest {
+    /// Whether the control channel is the only way.
+    fn is_all(&self) -> bool {
+        self.rules.allowed == Allowed::Control || self.secret.is_none()
+    }
+
+    fn guest(&self, dialer: Side) -> Option<Guest> {
+        let secret = self.secret.as_ref()?;
+        Some(Guest {
             terms: Terms {
                 version: self.rules.version.clone(),
                 job: self.rules.job.clone(),
@@ -338,8 +362,8 @@ impl Joining {
                 attempt: 1,
                 dialer,
             },
-            secret: Secret::take(&mut self.secret.expose().clone()),
-        }
+            proof: Proof::Secret(secret.again()),
+        })
     }
 
     fn dial(&mut self, address: SocketAddr, poller: &Poller, now: Instant) -> Result<(), String> {
@@ -349,8 +373,8 @@ impl Joining {
             patience: TRIED,
             user_timeout: self.rules.lease,
         };
-        let dial = Dial::start(&call, &self.guest(Side::Root), now);
-        let dial = dial.map_err(|error| error.to_string())?;
+        let Some(guest) = self.guest(Side::Root) else { return Ok(()) };
+        let dial = Dial::start(&call, &guest, now).map_err(|error| error.to_string())?;
         let _ = poller.add(&dial, Token::Link(self.number, Part::Door));
         self.dial = Some(dial);
         Ok(())
@@ -381,9 +405,10 @@ impl Joining {
         news: &mut Vec<News>,
         now: Instant,
     ) -> Result<(), JoinError> {
+        let is_all = self.is_all();
         let Phase::Linking { since, why, invited } = &mut self.phase else { return Ok(()) };
         let (since, invited_before) = (*since, *invited);
-        if self.rules.allowed == Allowed::Control {
+        if is_all {
             return self.linked(Way::Control, None, None, poller, news, now);
         }
         match self.dial.as_mut().map(|dial| dial.turn(now)) {
@@ -403,7 +428,7 @@ impl Joining {
         if !invited_before && now >= since + ALONE {
             *invited = true;
             let known = self.login.map(|(root, _)| root);
-            let guest = self.guest(Side::Agent);
+            let Some(guest) = self.guest(Side::Agent) else { return Ok(()) };
             let asked = doors.expect(guest, known, self.rules.lease, poller);
             match asked {
                 Ok(at) => {

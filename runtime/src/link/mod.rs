@@ -15,7 +15,8 @@
 //! | [`frame`], [`control`], [`preamble`] | what stands on a channel | no |
 //! | [`packing`], [`secret`], [`keys`], [`seal`] | compressing and sealing it | no |
 //! | [`incoming`] | bytes that wait to be understood | no |
-//! | [`channel`] | frames over descriptors that never make anyone wait | yes |
+//! | [`channel`] | frames over descriptors that never make anyone wait, or over a carrier | yes |
+//! | [`carrier`] | what carries whole messages and has no descriptor | no |
 //! | [`hello`], [`place`], [`door`], [`dial`] | how a connection comes about | yes |
 //! | [`joining`] | how the root takes an agent into a job | yes |
 //! | [`sight`] | whether an agent sees the same input | yes |
@@ -25,6 +26,7 @@
 //! | [`serve`] | the agent's end | yes |
 //! | [`lease`] | how long a silence may last | no |
 
+pub mod carrier;
 pub mod channel;
 pub mod control;
 pub mod dial;

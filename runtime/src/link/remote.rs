@@ -340,6 +340,7 @@ impl Remote {
             }
         };
         match said {
+            AgentSays::Told(asked @ FromAgent::Asked { .. }) => self.told.push_back(asked),
             AgentSays::Told(told) => {
                 self.frames += 1;
                 let told = self.ledger.told(told)?;
@@ -404,11 +405,7 @@ impl Link for Remote {
     fn ready(&mut self, event: Ready, _now: Instant) {
         match event.token {
             Token::Link(_, Part::ControlIn | Part::ControlOut) => self.bond.control.woken(),
-            Token::Link(_, Part::Data) => {
-                if let Some(data) = &mut self.bond.data {
-                    data.woken();
-                }
-            }
+            Token::Link(_, Part::Data) => self.data().woken(),
             Token::Link(_, Part::Words) => self.wordy = true,
             _ => {}
         }
@@ -453,8 +450,8 @@ impl Link for Remote {
             return Some(*until);
         }
         let every = self.lease.beat();
-        let control = self.bond.control.next_beat(every);
-        Some(self.bond.data.as_ref().map_or(control, |data| control.min(data.next_beat(every))))
+        let control = self.bond.control.deadline(every);
+        Some(self.bond.data.as_ref().map_or(control, |data| control.min(data.deadline(every))))
     }
 
     fn windows(&self) -> Windows {

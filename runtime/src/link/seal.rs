@@ -1,11 +1,11 @@
 //! The handshake of a link and its records, without I/O.
 //!
-//! Two messages of 48 bytes, one each way, prove that both ends hold the same secret and mean the
-//! same [`Terms`], and agree on two keys, one a direction, that die with the link. After that bytes
+//! Two messages of 48 bytes, one each way, prove that both ends hold the same secret, or the keys
+//! that each knows the other by, and mean the same [`Terms`], and agree on two keys, one a direction, that die with the link. After that bytes
 //! travel as records, in order, each exactly once; a record that was changed, left out, moved or
 //! sent again is an error, as is a secret or a term that differs.
 //!
-//! Nothing on the wire chooses a cipher, a version or a length before the secret is proven:
+//! Nothing on the wire chooses a cipher, a version or a length before that is proven:
 //!
 //! ```text
 //! link    = hello answer record*         a hello and a record* each way
@@ -19,13 +19,16 @@
 //! use the answer. A peer therefore counts as in only after its first record was opened.
 //!
 //! # Source
-//! The Noise Protocol Framework, revision 34: `Noise_NNpsk0_25519_AESGCM_SHA256`.
+//! The Noise Protocol Framework, revision 34: `Noise_NNpsk0_25519_AESGCM_SHA256` where there is a
+//! secret, `Noise_KK_25519_AESGCM_SHA256` where each end knows the other's public key.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use snow::params::NoiseParams;
 use snow::{Builder, HandshakeState, StatelessTransportState};
 
+use super::keys::{KeyPair, PublicKey};
 use super::primitives::Primitives;
 use super::secret::Secret;
 
@@ -38,10 +41,34 @@ pub const LARGEST_RECORD: usize = LENGTH_BYTES + LARGEST_SEALED;
 /// What a record has besides its plain bytes.
 pub const RECORD_OVERHEAD: usize = LENGTH_BYTES + TAG_BYTES;
 
-const PATTERN: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
+const OF_SECRETS: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
+const OF_KEYS: &str = "Noise_KK_25519_AESGCM_SHA256";
 const LENGTH_BYTES: usize = 2;
 const TAG_BYTES: usize = 16;
 const LARGEST_SEALED: usize = u16::MAX as usize;
+
+/// What proves the ends of a link to each other.
+#[derive(Debug)]
+pub enum Proof {
+    /// Both hold the same secret, which nobody else knows.
+    Secret(Secret),
+    /// Each knows the other's public key.
+    Keys {
+        /// The keys of this end.
+        own: Rc<KeyPair>,
+        /// The other end's.
+        theirs: PublicKey,
+    },
+}
+
+impl Proof {
+    fn pattern(&self) -> &'static str {
+        match self {
+            Proof::Secret(_) => OF_SECRETS,
+            Proof::Keys { .. } => OF_KEYS,
+        }
+    }
+}
 
 /// What both ends must mean alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,14 +96,14 @@ pub enum Side {
 
 impl Terms {
     /// Each term and its length, so that no two different sets of terms are the same bytes.
-    fn prologue(&self) -> Vec<u8> {
+    fn prologue(&self, pattern: &str) -> Vec<u8> {
         let dialer: &[u8] = match self.dialer {
             Side::Root => b"root",
             Side::Agent => b"agent",
         };
         let (agent, attempt) = (self.agent.to_le_bytes(), self.attempt.to_le_bytes());
         let terms =
-            [PATTERN.as_bytes(), self.version.as_bytes(), self.job.as_bytes(), &agent, &attempt];
+            [pattern.as_bytes(), self.version.as_bytes(), self.job.as_bytes(), &agent, &attempt];
         let mut bytes = Vec::new();
         for term in terms.into_iter().chain([dialer]) {
             bytes.extend_from_slice(&(term.len() as u64).to_le_bytes());
@@ -92,7 +119,8 @@ pub enum SealError {
     /// The system gave no random bytes, or a primitive is missing.
     #[error("the encryption cannot be set up")]
     SetUp,
-    /// The other end holds another secret or means other terms, or the message was changed.
+    /// The other end holds another secret or other keys or means other terms, or the message was
+    /// changed.
     #[error("the other end does not know this link's secret")]
     Refused,
     /// A record is shorter than a tag.
@@ -123,9 +151,9 @@ impl Dialer {
     ///
     /// # Errors
     /// [`SealError::SetUp`].
-    pub fn new(terms: &Terms, secret: &Secret) -> Result<(Self, [u8; HANDSHAKE_BYTES]), SealError> {
-        let prologue = terms.prologue();
-        let mut state = builder(&prologue, secret)?.build_initiator().map_err(set_up)?;
+    pub fn new(terms: &Terms, proof: &Proof) -> Result<(Self, [u8; HANDSHAKE_BYTES]), SealError> {
+        let prologue = terms.prologue(proof.pattern());
+        let mut state = builder(&prologue, proof)?.build_initiator().map_err(set_up)?;
         let hello = write(&mut state)?;
         Ok((Dialer(state), hello))
     }
@@ -146,14 +174,15 @@ impl Dialer {
 /// [`SealError::Refused`], [`SealError::SetUp`].
 ///
 /// # Cost
-/// A wrong hello is refused before any key exchange.
+/// A wrong hello is refused before any key exchange where there is a secret, after two where there
+/// are keys.
 pub fn answer(
     terms: &Terms,
-    secret: &Secret,
+    proof: &Proof,
     hello: &[u8; HANDSHAKE_BYTES],
 ) -> Result<([u8; HANDSHAKE_BYTES], Sealer, Opener), SealError> {
-    let prologue = terms.prologue();
-    let mut state = builder(&prologue, secret)?.build_responder().map_err(set_up)?;
+    let prologue = terms.prologue(proof.pattern());
+    let mut state = builder(&prologue, proof)?.build_responder().map_err(set_up)?;
     read(&mut state, hello)?;
     let answer = write(&mut state)?;
     let (sealer, opener) = transport(state)?;
@@ -164,11 +193,16 @@ fn set_up(_: snow::Error) -> SealError {
     SealError::SetUp
 }
 
-fn builder<'a>(prologue: &'a [u8], secret: &'a Secret) -> Result<Builder<'a>, SealError> {
-    let pattern: NoiseParams = PATTERN.parse().map_err(set_up)?;
-    Builder::with_resolver(pattern, Box::new(Primitives))
-        .prologue(prologue)
-        .and_then(|builder| builder.psk(0, secret.expose()))
+fn builder<'a>(prologue: &'a [u8], proof: &'a Proof) -> Result<Builder<'a>, SealError> {
+    let pattern: NoiseParams = proof.pattern().parse().map_err(set_up)?;
+    let builder = Builder::with_resolver(pattern, Box::new(Primitives)).prologue(prologue);
+    builder
+        .and_then(|builder| match proof {
+            Proof::Secret(secret) => builder.psk(0, secret.expose()),
+            Proof::Keys { own, theirs } => builder
+                .local_private_key(own.expose())
+                .and_then(|builder| builder.remote_public_key(theirs.as_bytes())),
+        })
         .map_err(set_up)
 }
 

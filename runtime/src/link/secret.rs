@@ -53,6 +53,13 @@ impl Secret {
         secret
     }
 
+    /// The same secret once more, for another user of it.
+    pub fn again(&self) -> Self {
+        let mut secret = Secret::empty();
+        secret.0.copy_from_slice(self.0.as_slice());
+        secret
+    }
+
     /// Derives the key of one attempt to run one agent from the job's secret.
     ///
     /// Who learns it can neither speak for another agent nor for another attempt of this one.

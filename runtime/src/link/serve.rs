@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal};
 
 use super::channel::{Channel, ChannelError, Ends};
 use super::control::{
-    self, AgentSays, Begin, ControlError, Errand, FROM_ROOT, Hello, Open, RootSays,
+    self, AgentSays, Begin, ControlError, Errand, FROM_ROOT, Hello, Open, Packing, RootSays,
 };
 use super::dial::{Call, Dial};
 use super::door::Door;
@@ -24,14 +24,15 @@ use super::frame::{self, Kind};
 use super::hello;
 use super::lease::{self, Lease};
 use super::preamble;
-use super::seal::Side;
+use super::seal::{Opener, Sealer, Side};
 use super::secret::Secret;
 use super::{Link, Moved};
 use crate::agent::Agent;
 use crate::agent::assignment::Reading;
 use crate::buffers::Buffers;
+use crate::engine::Order;
 use crate::job::Command;
-use crate::message::ToAgent;
+use crate::message::{FromAgent, ToAgent};
 use crate::pace::Pace;
 use crate::poller::{Part, Poller, Ready, Token};
 
@@ -50,6 +51,14 @@ const LINGER: Duration = Duration::from_secs(2);
 pub struct Wiring {
     /// What the root says, and what it is told.
     pub control: Ends,
+    /// Where that is a connection of our own: what seals it.
+    pub seal: Option<(Sealer, Opener)>,
+    /// How data on such a connection is packed.
+    pub packing: Packing,
+    /// Where received bytes are kept.
+    pub buffers: Buffers,
+    /// Tells what signals were sent to this host's part of the job, as [`Order`]s.
+    pub asks: Option<OwnedFd>,
     /// The parent of this process, as long as it lives.
     pub guardian: Pid,
     /// Its end means that the guardian is gone.
@@ -126,6 +135,7 @@ struct Server<'a> {
     consumed: Vec<(u32, u64)>,
     frames: u64,
     leaving: bool,
+    asks: Option<OwnedFd>,
 }
 
 /// Serves one job and returns when it is over.
@@ -141,9 +151,15 @@ pub fn serve(
     let system = |step| move |source| ServeError::System(step, source);
     let poller = Poller::new().map_err(system("wait for events"))?;
     let now = Instant::now();
-    let buffers = Buffers::default();
-    let mut control =
-        Channel::new(wiring.control, None, FROM_ROOT, Vec::new(), buffers.clone(), now);
+    let Wiring { control, seal, packing, buffers, asks, .. } = wiring;
+    let own = seal.is_some();
+    let mut control = Channel::new(control, seal, FROM_ROOT, Vec::new(), buffers.clone(), now);
+    if own && packing == Packing::Compressed {
+        pack(&mut control)?;
+    }
+    if let Some(asks) = &asks {
+        poller.add(asks, Token::Control).map_err(system("watch for signals"))?;
+    }
     control.watch(&poller, 0).map_err(system("watch the control channel"))?;
     poller.add(&wiring.lifeline, Token::Lifeline).map_err(system("watch the guardian"))?;
     control.send_raw(&preamble::encode(version));
@@ -178,6 +194,7 @@ pub fn serve(
         consumed: Vec::new(),
         frames: 0,
         leaving: false,
+        asks,
     };
     server.run()
 }
@@ -223,8 +240,8 @@ impl Server<'_> {
         let until = |at: Instant| at.saturating_duration_since(now);
         let agent = self.agent.as_ref().and_then(Link::deadline).map(until);
         let every = self.lease.beat();
-        let beat = until(self.control.next_beat(every));
-        let data = self.data.as_ref().map(|data| until(data.next_beat(every)));
+        let beat = until(self.control.deadline(every));
+        let data = self.data.as_ref().map(|data| until(data.deadline(every)));
         let reads = self.reading == Reading::Told
             && self.agent.as_ref().is_some_and(|agent| agent.running() > 0);
         let doors = self.door.is_some() || self.dial.is_some();
@@ -264,7 +281,9 @@ impl Server<'_> {
                 return Err(ServeError::Orphaned);
             }
             Token::Link(_, Part::ControlIn | Part::ControlOut) => self.control.woken(),
+            Token::Control => self.pass_on_asks(),
             Token::Link(_, Part::Data) => {
+                self.control.woken();
                 let channels = [&mut self.data, &mut self.direct, &mut self.reverse];
                 channels.into_iter().flatten().for_each(Channel::woken);
             }
@@ -275,6 +294,26 @@ impl Server<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Asks the root for what signals have asked of this process.
+    fn pass_on_asks(&mut self) {
+        let mut bytes = [0; 64];
+        let Some(count) = self.asks.as_ref().map(|asks| rustix::io::read(asks, &mut bytes)) else {
+            return;
+        };
+        match count {
+            // Nobody is there to ask any more.
+            Ok(0) => self.asks = None,
+            Ok(count) => {
+                for order in bytes[..count].iter().filter_map(|&byte| Order::decode(byte)) {
+                    if let Order::Stop(signal) = order {
+                        self.say(&AgentSays::Told(FromAgent::Asked { signal }));
+                    }
+                }
+            }
+            Err(_) => {}
+        }
     }
 
     /// What the guardian would do, when there is none any more.

@@ -286,6 +286,7 @@ impl Root {
                 self.diagnostics.take(rank, &bytes, now);
             }
             FromAgent::Ended { rank, end } => self.ended(rank, &end, poller, now),
+            FromAgent::Asked { signal } => self.stop(Some(signal), poller, now),
             FromAgent::Lost { .. } => {}
         }
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use px_runtime::link::dial::{Call, Dial, DialError};
 use px_runtime::link::door::{Door, PATIENCE, PLACES};
-use px_runtime::link::hello::{Admitted, Guest, Hello};
+use px_runtime::link::hello::{Admitted, Guest, Hello, Proof};
 use px_runtime::link::place::{DoorError, Place};
 use px_runtime::link::seal::{Side, Terms};
 use px_runtime::link::secret::Secret;
@@ -39,7 +39,7 @@ fn alone() -> MutexGuard<'static, ()> {
 fn guest_with(agent: u32, secret: u8) -> Guest {
     let (version, job) = ("1.2".into(), "job".into());
     let terms = Terms { version, job, agent, attempt: 1, dialer: Side::Root };
-    Guest { terms, secret: Secret::take(&mut [secret; 32]) }
+    Guest { terms, proof: Proof::Secret(Secret::take(&mut [secret; 32])) }
 }
 
 fn guest(agent: u32) -> Guest {

@@ -8,8 +8,19 @@ fn terms() -> Terms {
     Terms { version: "1.2".into(), job: "j".into(), agent: 3, attempt: 1, dialer: Side::Root }
 }
 
-fn secret(byte: u8) -> Secret {
-    Secret::take(&mut [byte; 32])
+fn secret(byte: u8) -> Proof {
+    Proof::Secret(Secret::take(&mut [byte; 32]))
+}
+
+/// The proofs of both ends of a link.
+fn keys() -> (Proof, Proof) {
+    let pair = || Rc::new(KeyPair::random().unwrap());
+    let (root, agent) = (pair(), pair());
+    let proof = |own: &Rc<KeyPair>, theirs: &KeyPair| Proof::Keys {
+        own: Rc::clone(own),
+        theirs: theirs.public(),
+    };
+    (proof(&root, &agent), proof(&agent, &root))
 }
 
 type Ends = (Sealer, Opener);
@@ -54,7 +65,7 @@ fn a_record_is_18_bytes_longer_than_what_it_holds_and_never_shows_it() {
 #[test]
 fn another_secret_or_any_other_term_is_refused() {
     let (_, hello) = Dialer::new(&terms(), &secret(1)).unwrap();
-    let refused = |terms: Terms, secret: Secret| answer(&terms, &secret, &hello).err();
+    let refused = |terms: Terms, secret: Proof| answer(&terms, &secret, &hello).err();
     assert_eq!(refused(terms(), secret(1)), None);
     let other = [
         Terms { version: "1.3".into(), ..terms() },
@@ -68,6 +79,39 @@ fn another_secret_or_any_other_term_is_refused() {
         assert_eq!(refused(other, secret(1)), Some(SealError::Refused));
     }
     assert_eq!(refused(terms(), secret(2)), Some(SealError::Refused));
+}
+
+#[test]
+fn ends_that_know_each_others_keys_read_each_other_and_nobody_else() {
+    let (root, agent) = keys();
+    let (dialer, hello) = Dialer::new(&terms(), &agent).unwrap();
+    let (reply, mut to_agent, mut from_agent) = answer(&terms(), &root, &hello).unwrap();
+    let (mut to_root, mut from_root) = dialer.finish(&reply).unwrap();
+    assert_eq!(opened(&mut from_root, &sealed(&mut to_agent, b"down")).unwrap(), b"down");
+    assert_eq!(opened(&mut from_agent, &sealed(&mut to_root, b"up")).unwrap(), b"up");
+
+    let (stranger, other) = keys();
+    for proof in [&stranger, &other, &agent, &secret(1)] {
+        assert_eq!(answer(&terms(), proof, &hello).err(), Some(SealError::Refused));
+    }
+    let (dialer, _) = Dialer::new(&terms(), &agent).unwrap();
+    assert_eq!(dialer.finish(&reply).err(), Some(SealError::Refused));
+    let elsewhere = Terms { agent: 4, ..terms() };
+    assert_eq!(answer(&elsewhere, &root, &hello).err(), Some(SealError::Refused));
+}
+
+#[test]
+fn any_flipped_bit_of_a_handshake_of_keys_is_refused() {
+    let (root, agent) = keys();
+    for bit in 0..HANDSHAKE_BYTES * 8 {
+        let (dialer, mut hello) = Dialer::new(&terms(), &agent).unwrap();
+        let (mut reply, ..) = answer(&terms(), &root, &hello).unwrap();
+        reply[bit / 8] ^= 1 << (bit % 8);
+        assert!(dialer.finish(&reply).is_err(), "bit {bit} of the answer");
+        hello[bit / 8] ^= 1 << (bit % 8);
+        // The topmost bit of a public key means nothing, but is part of what is proven.
+        assert!(answer(&terms(), &root, &hello).is_err(), "bit {bit} of the hello");
+    }
 }
 
 #[test]

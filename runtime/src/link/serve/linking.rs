@@ -6,11 +6,10 @@ use super::{NO_CONNECTION, ServeError, Server, Unfit};
 use crate::link::channel::{Channel, ChannelError, Ends};
 use crate::link::control::{AgentSays, FROM_AGENT, FROM_ROOT, Listen, Open, Packing, Way};
 use crate::link::door::Door;
-use crate::link::hello::{Admitted, Guest};
+use crate::link::hello::{Admitted, Guest, Proof};
 use crate::link::packing::{Packer, Unpacker};
 use crate::link::place::Place;
 use crate::link::seal::{Side, Terms};
-use crate::link::secret::Secret;
 use crate::poller::{Part, Token};
 
 impl Server<'_> {
@@ -25,7 +24,7 @@ impl Server<'_> {
                 attempt: 1,
                 dialer,
             },
-            secret: Secret::take(&mut secret.expose().clone()),
+            proof: Proof::Secret(secret.again()),
         })
     }
 

@@ -86,10 +86,13 @@ impl Server<'_> {
             if data.queued() == 0 && !std::mem::replace(&mut finished, true) {
                 data.finish();
             }
-            if ended || now >= end {
+            // What is carried has no end to be closed; whoever carries it sees to its arrival.
+            let carried = self.control.next_look();
+            if ended || now >= end || carried.is_some() && finished {
                 return Ok(());
             }
-            let _ = self.poller.wait(Some(LOOK), &mut events);
+            let look = carried.map_or(LOOK, |at| at.saturating_duration_since(now).min(LOOK));
+            let _ = self.poller.wait(Some(look), &mut events);
             events.clear();
         }
     }

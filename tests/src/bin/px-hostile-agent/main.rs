@@ -383,7 +383,8 @@ impl Agent {
         let secret = self.secret.take().unwrap();
         let mut hello = [0; HANDSHAKE_BYTES];
         stream.read_exact(&mut hello).unwrap();
-        let (answer, mut sealer, mut opener) = seal::answer(&terms, &secret, &hello).unwrap();
+        let (answer, mut sealer, mut opener) =
+            seal::answer(&terms, &seal::Proof::Secret(secret), &hello).unwrap();
         stream.write_all(&answer).unwrap();
         let mut confirmation = [0; CONFIRMATION.len() + RECORD_OVERHEAD];
         stream.read_exact(&mut confirmation).unwrap();
