@@ -177,7 +177,7 @@ fn prepare(errand: &Errand) -> Result<Command, Unfit> {
     // The login's own is its home.
     let mut variables = vec![[b"PWD=", errand.directory.as_slice()].concat()];
     variables.extend(errand.variables.iter().cloned());
-    command::resolve(&words, &variables, None).map_err(|refusal| {
+    command::resolve(&words, &variables, errand.launcher_env, None).map_err(|refusal| {
         let mut text = refusal.message.text;
         for note in refusal.message.notes {
             text.push_str("; ");

@@ -7,20 +7,24 @@ use std::path::{Path, PathBuf};
 use px_runtime::agent::assignment::VARIABLES;
 use px_runtime::failure::{Message, NOT_EXECUTABLE, NOT_FOUND};
 use px_runtime::job::Command;
+use px_runtime::link::control::LauncherEnv;
 
 use crate::Refusal;
+use crate::launcher_env::StartedBy;
 
 /// Searched when there is no PATH.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Finds the file that `words[0]` names and puts the whole command together, `more` (`NAME=VALUE`)
-/// being set in its environment. A name that is relative is so to `directory`, where copies run.
+/// being set in its environment and what a launcher said to this process left out of it unless it is
+/// to be kept. A name that is relative is so to `directory`, where copies run.
 ///
 /// # Errors
 /// 127 when there is no such command, 126 when it cannot be executed.
 pub fn resolve(
     words: &[OsString],
     more: &[Vec<u8>],
+    launcher_env: LauncherEnv,
     directory: Option<&Path>,
 ) -> Result<Command, Refusal> {
     let name = words.first().map(OsString::as_os_str).unwrap_or_default();
@@ -40,7 +44,13 @@ pub fn resolve(
             pair.strip_prefix(key.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
         })
     };
-    let kept = std::env::vars_os().filter(|(key, _)| !ours(key) && !set_anew(key));
+    let given: Vec<_> = std::env::vars_os().collect();
+    let started = match launcher_env {
+        LauncherEnv::Dropped => StartedBy::told(given.iter().map(|(key, _)| key.as_os_str())),
+        LauncherEnv::Kept => StartedBy::default(),
+    };
+    let dropped = |key: &OsStr| ours(key) || set_anew(key) || started.owns(key);
+    let kept = given.into_iter().filter(|(key, _)| !dropped(key));
     let kept = kept.map(|(key, value)| {
         let mut pair = key.into_vec();
         pair.push(b'=');

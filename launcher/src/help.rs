@@ -24,6 +24,7 @@ hosts
   -f, --hostfile FILE       hosts to run on, as Open MPI, MPICH, PBS write them; also -machinefile
   -H, --host HOST,HOST      the same in a word: `node1:4,ann@node[2-9]:4`
   -x, --env NAME[=VALUE]    sets a variable for the copies on all hosts
+  --keep-launcher-env       copies see also what mpirun or srun told pxrun
   --wdir DIR                where copies run; default: the same path as here
   --min-hosts N             go on without hosts that cannot take part, if N can
   --lease S                 seconds of silence after which a host is lost (default 10)

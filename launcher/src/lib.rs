@@ -20,6 +20,7 @@ mod help;
 pub mod hostfile;
 mod hosts;
 mod joblog;
+mod launcher_env;
 mod muster;
 pub mod options;
 pub mod placement;

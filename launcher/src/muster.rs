@@ -238,6 +238,7 @@ impl<'a> Muster<'a> {
                 job.command = command::resolve(
                     &self.call.listing_words(),
                     &self.call.errand.variables,
+                    self.call.errand.launcher_env,
                     job.directory.as_deref(),
                 )?;
                 if let Some(directory) = &job.directory {

@@ -31,12 +31,13 @@ pub struct Options {
 const REPEATABLE: [&str; 3] = ["input", "hostfile", "env"];
 
 /// Options without a value.
-pub(crate) const FLAGS: [(&str, Option<char>); 8] = [
+pub(crate) const FLAGS: [(&str, Option<char>); 9] = [
     ("keep-order", Some('k')),
     ("tag", Some('t')),
     ("allow-early-exit", None),
     ("keep-going", None),
     ("compress", None),
+    ("keep-launcher-env", None),
     ("verbose", Some('v')),
     ("quiet", Some('q')),
     ("version", Some('V')),

@@ -13,7 +13,7 @@ use px_runtime::input::open::InputName;
 use px_runtime::job::{
     ChunkSize, Contract, Deal, EarlyExit, Job, OnFailure, Order, OutputName, Run, Tag,
 };
-use px_runtime::link::control::Errand;
+use px_runtime::link::control::{Errand, LauncherEnv};
 use px_runtime::records::Records;
 use px_runtime::root::Verbosity;
 use px_runtime::root::setup::descriptors_needed;
@@ -58,6 +58,8 @@ pub struct Plan {
     pub words: Vec<OsString>,
     /// `NAME=VALUE` to be set for the copies.
     pub variables: Vec<Vec<u8>>,
+    /// Whether copies see what a launcher said to their agent.
+    pub launcher_env: LauncherEnv,
     /// Which hosts to use; `None` for this one.
     pub listing: Option<Listing>,
     /// Said before the job begins.
@@ -73,6 +75,7 @@ impl Plan {
             words: self.words.iter().map(|word| word.as_bytes().to_vec()).collect(),
             directory: directory.into_os_string().into_vec(),
             variables: self.variables.clone(),
+            launcher_env: self.launcher_env,
         }
     }
 }
@@ -90,6 +93,8 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
     let wish = hosts::wish(&options, np)?;
     let listing = hosts::listing(&options, wish)?;
     let variables = variables(&options)?;
+    let keep = options.flag("keep-launcher-env");
+    let launcher_env = if keep { LauncherEnv::Kept } else { LauncherEnv::Dropped };
     let (ranks, ranks_reason) = match &listing {
         None => ranks(&wish)?,
         // Known once the hosts have answered.
@@ -130,7 +135,10 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
     let directory = options.raw("wdir").map(|given| here.join(given));
     let job = Job {
         command: match &listing {
-            None => command::resolve(&options.command, &variables, directory.as_deref())?,
+            None => {
+                let directory = directory.as_deref();
+                command::resolve(&options.command, &variables, launcher_env, directory)?
+            }
             Some(_) => command::elsewhere(&options.command)?,
         },
         // A host's login begins elsewhere.
@@ -186,6 +194,7 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
         dry_run,
         words: options.command.clone(),
         variables,
+        launcher_env,
         listing,
         notes,
         job,

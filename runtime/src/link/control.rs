@@ -74,6 +74,18 @@ pub struct Errand {
     pub directory: Vec<u8>,
     /// `NAME=VALUE` for the copies' environment.
     pub variables: Vec<Vec<u8>>,
+    /// Whether copies see what a launcher said to their agent.
+    pub launcher_env: LauncherEnv,
+}
+
+/// The variables by which a launcher, of MPI or of Slurm, told an agent its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LauncherEnv {
+    /// They are the agent's alone.
+    #[default]
+    Dropped,
+    /// Copies see them too.
+    Kept,
 }
 
 /// Whether an agent listens for the root.

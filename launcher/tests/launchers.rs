@@ -1,0 +1,85 @@
+//! What a copy gets where pxrun itself was started by a launcher: as much as anywhere else.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+
+use std::process::{Command, Output, Stdio};
+
+/// Launchers as Debian names them, and the beginnings of what they set.
+const LAUNCHERS: [(&str, &[&str]); 2] = [
+    ("mpirun.openmpi", &["OMPI_", "PMIX_", "PRTE_"]),
+    ("mpiexec.hydra", &["PMI_", "HYDI_", "MPI_LOCAL", "MPIR_CVAR_CH3", "GFORTRAN_"]),
+];
+
+/// Runs `words` as the only process of a launcher; a leading `pxrun` is the one that is tested.
+fn below(launcher: &str, words: &str) -> Command {
+    let mut command = Command::new(launcher);
+    command.args(["-n", "1"]);
+    for word in words.split(' ') {
+        command.arg(if word == "pxrun" { env!("CARGO_BIN_EXE_pxrun") } else { word });
+    }
+    command.stdin(Stdio::null());
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    command
+}
+
+fn run(mut command: Command) -> String {
+    let output: Output = command.output().expect("mpirun.openmpi of openmpi-bin, hydra of mpich");
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The lines of `text` that begin as one of `families` does.
+fn of(text: &str, families: &[&str]) -> Vec<String> {
+    let among = |line: &&str| families.iter().any(|family| line.starts_with(family));
+    text.lines().filter(among).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_copy_sees_nothing_of_what_a_launcher_said_to_pxrun() {
+    for (launcher, families) in LAUNCHERS {
+        let said = run(below(launcher, "env"));
+        for family in families.iter().filter(|family| **family != "PRTE_") {
+            assert!(!of(&said, &[family]).is_empty(), "{launcher} sets no {family}* any more");
+        }
+        let seen = run(below(launcher, "pxrun -np 1 env"));
+        assert_eq!(of(&seen, families), [""; 0], "{launcher}");
+        assert!(!of(&seen, &["PATH="]).is_empty());
+    }
+}
+
+#[test]
+fn what_the_user_sets_for_copies_is_not_the_launchers() {
+    for (launcher, name) in [("mpirun.openmpi", "OMPI_MCA_btl"), ("mpiexec.hydra", "PMI_DEBUG")] {
+        let said = run(below(launcher, &format!("pxrun -np 1 -x {name}=self env")));
+        assert_eq!(of(&said, &[name]), [format!("{name}=self")]);
+        let mut inherited = below(launcher, "pxrun -np 1 env");
+        inherited.env(name, "self");
+        assert_eq!(of(&run(inherited), &[name]), [""; 0]);
+    }
+    // Where no launcher is, all are the user's.
+    let mut alone = Command::new(env!("CARGO_BIN_EXE_pxrun"));
+    alone.args(["-np", "1", "env"]).stdin(Stdio::null()).env("OMPI_MCA_btl", "self");
+    assert_eq!(of(&run(alone), &["OMPI_MCA_btl"]), ["OMPI_MCA_btl=self"]);
+}
+
+#[test]
+fn a_copy_sees_all_of_it_where_that_is_asked_for() {
+    for (launcher, families) in LAUNCHERS {
+        let seen = run(below(launcher, "pxrun --keep-launcher-env -np 1 env"));
+        for family in families.iter().filter(|family| **family != "PRTE_") {
+            assert!(!of(&seen, &[family]).is_empty(), "{launcher}: {family}*");
+        }
+    }
+}
+
+#[test]
+fn a_copy_has_three_descriptors_whatever_a_launcher_leaves_open() {
+    // `ls` looks through a fourth one of its own.
+    const THREE: &str = "0\n1\n2\n3\n";
+    for (launcher, _) in LAUNCHERS {
+        let copies = run(below(launcher, "pxrun -np 1 ls /proc/self/fd"));
+        assert_eq!(copies, THREE, "{launcher}");
+    }
+    let hydras = run(below("mpiexec.hydra", "ls /proc/self/fd"));
+    assert!(hydras.len() > THREE.len(), "hydra leaves nothing open any more: {hydras}");
+}
