@@ -23,6 +23,9 @@ ranks
 hosts
   -f, --hostfile FILE       hosts to run on, as Open MPI, MPICH, PBS write them; also -machinefile
   -H, --host HOST,HOST      the same in a word: `node1:4,ann@node[2-9]:4`
+  --backend WAY             auto, local, ssh, mpi or slurm: what starts pxrun on the hosts
+  --mpiexec PATH            with --backend mpi: the mpiexec to start
+  --rendezvous DIR          where tasks of srun without PMI find each other; all must see it
   -x, --env NAME[=VALUE]    sets a variable for the copies on all hosts
   --keep-launcher-env       copies see also what mpirun or srun told pxrun
   --wdir DIR                where copies run; default: the same path as here
@@ -74,6 +77,9 @@ mod tests {
     use crate::options::FLAGS;
     use crate::words::{SHORT_WITH_VALUE, SPELLINGS, WITH_VALUE};
 
+    /// The variables of pxrun's own that users set.
+    const OWN_SETTINGS: [&str; 2] = ["PX_HOSTFILE", "PX_BACKEND"];
+
     #[test]
     fn help_names_every_option_and_fits_on_two_screens() {
         for name in all() {
@@ -99,7 +105,7 @@ mod tests {
             });
             assert!(found, "{word}");
         }
-        for name in px_runtime::agent::assignment::VARIABLES.iter().chain(&["PX_HOSTFILE"]) {
+        for name in px_runtime::agent::assignment::VARIABLES.iter().chain(&OWN_SETTINGS) {
             assert!(manual.contains(name), "{name}");
         }
     }

@@ -13,6 +13,7 @@
 //! ```
 
 mod agent;
+mod backend;
 mod comers;
 mod command;
 mod dry_run;
@@ -30,6 +31,7 @@ pub mod ssh;
 mod supervise;
 pub mod values;
 pub mod words;
+mod world;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;

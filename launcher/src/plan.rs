@@ -18,6 +18,7 @@ use px_runtime::records::Records;
 use px_runtime::root::Verbosity;
 use px_runtime::root::setup::descriptors_needed;
 
+use crate::backend::{self, Way};
 use crate::hosts::Listing;
 use crate::options::Options;
 use crate::placement::{Oversubscribe, Wish};
@@ -91,7 +92,12 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
     let np = options.value("np", |text| values::whole(text, 1, MOST_RANKS))?;
     let np = np.and_then(|np| u32::try_from(np).ok());
     let wish = hosts::wish(&options, np)?;
-    let listing = hosts::listing(&options, wish)?;
+    let backend = backend::choose(&options, &|name| std::env::var_os(name))?;
+    let listing = match backend.way {
+        Way::Ssh => hosts::listing(&options, wish)?,
+        Way::Local | Way::Slurm | Way::Join(_) => None,
+        Way::Mpi => return Err(Message::new("`--backend mpi` is none of this build's").into()),
+    };
     let variables = variables(&options)?;
     let keep = options.flag("keep-launcher-env");
     let launcher_env = if keep { LauncherEnv::Kept } else { LauncherEnv::Dropped };
@@ -117,6 +123,9 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
         (false, true) => Verbosity::Verbose,
         (false, false) => Verbosity::Usual,
     };
+    if verbosity == Verbosity::Verbose {
+        notes.push(backend.note());
+    }
     if let (true, Some(byte)) = (options.flag("tag"), records.delimiter())
         && (b"[] ".contains(&byte) || byte.is_ascii_digit())
     {

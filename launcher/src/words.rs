@@ -18,7 +18,7 @@ pub struct Split {
 }
 
 /// Long options that take a value as the next word.
-pub(crate) const WITH_VALUE: [&str; 33] = [
+pub(crate) const WITH_VALUE: [&str; 36] = [
     "np",
     "input",
     "output",
@@ -52,6 +52,9 @@ pub(crate) const WITH_VALUE: [&str; 33] = [
     "lease",
     "wdir",
     "env",
+    "backend",
+    "rendezvous",
+    "mpiexec",
 ];
 /// Short options that take a value, and their long names.
 pub(crate) const SHORT_WITH_VALUE: [(u8, &str); 7] = [
