@@ -17,6 +17,7 @@ mod backend;
 mod comers;
 mod command;
 mod dry_run;
+pub mod foreign_stdio;
 mod help;
 pub mod hostfile;
 mod hosts;
