@@ -125,7 +125,7 @@ fn become_agent(guardian: Pid, lifeline: OwnedFd, pulse: OwnedFd, lease: Duratio
     match served {
         Ok(()) => 0,
         Err(why) => {
-            let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            let host = host();
             say(&Message::new(format!("agent on `{host}`: {why}")).render("error"));
             i32::from(OWN)
         }
@@ -142,12 +142,17 @@ fn control() -> Result<Ends, Errno> {
     Ok(Ends::Pair(incoming, outgoing))
 }
 
+/// What this host calls itself.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Where this agent is.
 pub fn hello() -> Hello {
     let read = |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned());
     let parallelism = std::thread::available_parallelism().map_or(1, |count| count.get());
     Hello {
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        host: host(),
         boot: read("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
         network: std::fs::metadata("/proc/self/ns/net").map_or(0, |found| found.ino()),
         parallelism: u32::try_from(parallelism).unwrap_or(u32::MAX),
@@ -166,7 +171,10 @@ fn login() -> Option<(IpAddr, IpAddr)> {
 }
 
 /// Finds the command as this host has it.
-fn prepare(errand: &Errand) -> Result<Command, Unfit> {
+///
+/// # Errors
+/// It is not there, or cannot be executed; nor can the working directory be entered.
+pub fn prepare(errand: &Errand) -> Result<Command, Unfit> {
     let directory = PathBuf::from(OsString::from_vec(errand.directory.clone()));
     let entered = std::env::set_current_dir(&directory);
     if let Err(error) = entered {

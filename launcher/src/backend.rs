@@ -105,6 +105,17 @@ pub fn choose(options: &Options, variables: Variables<'_>) -> Result<Choice, Mes
     Ok(choice)
 }
 
+/// The choice of a program that is made to be one of several.
+///
+/// # Errors
+/// What its launcher says cannot be.
+pub fn among_others(variables: Variables<'_>) -> Result<Choice, Message> {
+    Ok(match told(variables)?.filter(World::is_shared) {
+        Some(world) => Choice { way: Way::Join(world), reason: world.said() },
+        None => Choice { way: Way::Local, reason: "as no launcher started others".to_owned() },
+    })
+}
+
 fn by_variable(word: &OsStr) -> Result<Backend, Message> {
     let found = BACKENDS.iter().find(|(known, _)| word == *known);
     found.map(|(_, backend)| *backend).ok_or_else(|| {

@@ -88,6 +88,15 @@ pub fn listing(options: &Options, wish: Wish) -> Result<Option<Listing>, Message
     Ok(Some(Listing { hosts, from: from.join(", "), wish, reach }))
 }
 
+/// Hosts that are not known yet, and how they will be reached.
+///
+/// # Errors
+/// Values that are none.
+pub fn unnamed(options: &Options, wish: Wish) -> Result<Listing, Message> {
+    let from = "the launcher".to_owned();
+    Ok(Listing { hosts: Vec::new(), from, wish, reach: reach(options)? })
+}
+
 /// How ranks are to be placed.
 ///
 /// # Errors
@@ -140,6 +149,18 @@ fn reach(options: &Options) -> Result<ReachBy, Message> {
 }
 
 impl Host {
+    /// A host that has one rank, that of a process which a launcher has started there.
+    pub fn of_a_process(host: String) -> Self {
+        let place = crate::hostfile::Place {
+            source: crate::hostfile::Source::HostOption,
+            line: 1,
+            column: 1,
+        };
+        let reason = "one process".to_owned();
+        let slots = Slots::Counted(1);
+        Host { host, user: None, port: None, slots, max_slots: None, reason, place }
+    }
+
     /// How many ranks have room there; `None` where that is its agent's to say and it was not
     /// asked.
     pub fn room(&self, hello: Option<&Hello>) -> Option<Room> {

@@ -17,29 +17,36 @@ mod backend;
 mod comers;
 mod command;
 mod dry_run;
+pub mod fabric;
 pub mod foreign_stdio;
 mod help;
 pub mod hostfile;
 mod hosts;
 mod joblog;
+mod joined;
 mod launcher_env;
 mod muster;
 pub mod options;
 pub mod placement;
 mod plan;
 mod progress;
+pub mod rendezvous;
 pub mod ssh;
 mod supervise;
 pub mod values;
 pub mod words;
+mod work;
 mod world;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use px_runtime::failure::{Message, OWN};
-use px_runtime::job::OutputName;
-use px_runtime::sys::fd::{secure_standard_streams, stdout_was_closed};
+use px_runtime::sys::fd::secure_standard_streams;
+
+use backend::Way;
+use plan::Plan;
+use world::World;
 
 /// What `--version` prints; also how a binary tells another that they are of one version.
 const VERSION_LINE: &str = concat!("pxrun ", env!("CARGO_PKG_VERSION"), "\n");
@@ -61,7 +68,16 @@ impl From<Message> for Refusal {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    match run() {
+    end(run(None))
+}
+
+/// Runs the command line of a process that `start` joins to others of its kind.
+pub fn main_among(start: fabric::Start) -> ExitCode {
+    end(run(Some(start)))
+}
+
+fn end(ran: Result<ExitCode, Refusal>) -> ExitCode {
+    match ran {
         Ok(code) => code,
         Err(refusal) => {
             say(&refusal.message.render("error"));
@@ -76,7 +92,7 @@ fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-fn run() -> Result<ExitCode, Refusal> {
+fn run(start: Option<fabric::Start>) -> Result<ExitCode, Refusal> {
     secure_standard_streams()
         .map_err(|source| Message::new(format!("cannot open `/dev/null`: {source}")))?;
     if rustix::process::getuid() != rustix::process::geteuid()
@@ -85,35 +101,80 @@ fn run() -> Result<ExitCode, Refusal> {
         return Err(Message::new("pxrun must not be installed setuid or setgid").into());
     }
     let words: Vec<_> = std::env::args_os().skip(1).collect();
-    // Between a host's login script and the binary that it was given; no option of users.
-    if let [first, hash] = words.as_slice()
-        && first == "--check-agent"
-    {
-        return check_agent(hash);
+    match entrance(&words) {
+        Some(Entrance::CheckAgent(hash)) => check_agent(hash),
+        Some(Entrance::AsAgent(lease)) => agent::run(lease),
+        None => job(words, start),
     }
-    if let [first, rest @ ..] = words.as_slice()
-        && first == "--as-agent"
-        && rest.len() <= 1
-    {
-        return agent::run(rest.first().map(OsString::as_os_str));
+}
+
+/// What only programs ask for; no options of users.
+enum Entrance<'a> {
+    /// A host's login script, of the binary that it was given.
+    CheckAgent(&'a OsStr),
+    /// A host's login script: to serve a root elsewhere.
+    AsAgent(Option<&'a OsStr>),
+}
+
+fn entrance(words: &[OsString]) -> Option<Entrance<'_>> {
+    let (first, rest) = words.split_first()?;
+    let rest: Vec<_> = rest.iter().map(OsString::as_os_str).collect();
+    match (first.to_str()?, rest.as_slice()) {
+        ("--check-agent", [hash]) => Some(Entrance::CheckAgent(hash)),
+        ("--as-agent", []) => Some(Entrance::AsAgent(None)),
+        ("--as-agent", [lease]) => Some(Entrance::AsAgent(Some(lease))),
+        _ => None,
     }
-    let split = words::split(words)?;
-    let options = options::parse(split)?;
-    let options = match options {
-        options::Asked::Job(options) => options,
-        options::Asked::Help => return print(help::TEXT),
-        options::Asked::Version => return print(VERSION_LINE),
+}
+
+/// Does this process's part of a job.
+fn job(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<ExitCode, Refusal> {
+    let planned = planned(words, start);
+    let variables = |name: &str| std::env::var_os(name);
+    let world = world::told(&variables).ok().flatten().filter(World::is_shared);
+    let asked = match (planned, world) {
+        // What is wrong for one is wrong for all: the root says it for them.
+        (Err(_), Some(world)) if world.rank > 0 => return Ok(ExitCode::SUCCESS),
+        (planned, _) => planned?,
     };
-    let plan = plan::plan(*options)?;
-    if stdout_was_closed() && plan.job.output == OutputName::Stdout {
-        return Err(Message::new("standard output is closed")
-            .help("`-o FILE` writes to a file")
-            .into());
+    let plan = match asked {
+        Planned::Job(plan) => *plan,
+        Planned::Text(text) => return print(text),
+    };
+    let first = world.is_none_or(|world| world.rank == 0);
+    match (plan.way, plan.dry_run) {
+        (Way::Join(_), Some(_)) if !first => Ok(ExitCode::SUCCESS),
+        (_, Some(how)) => print(&dry_run::describe(&plan, how)?),
+        (Way::Join(world), None) if !first => joined::take_part(&plan, world, start),
+        (Way::Join(world), None) => {
+            let gather = joined::gather(world, start);
+            supervise::run(work::of_root(plan, Some(gather)))
+        }
+        (Way::Local | Way::Ssh | Way::Slurm | Way::Mpi, None) => {
+            supervise::run(work::of_root(plan, None))
+        }
     }
-    if let Some(how) = plan.dry_run {
-        return print(&dry_run::describe(&plan, how)?);
-    }
-    supervise::run(plan)
+}
+
+/// What the words ask for.
+enum Planned {
+    Job(Box<Plan>),
+    Text(&'static str),
+}
+
+fn planned(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<Planned, Refusal> {
+    let split = words::split(words)?;
+    let options = match options::parse(split)? {
+        options::Asked::Job(options) => options,
+        options::Asked::Help => return Ok(Planned::Text(help::TEXT)),
+        options::Asked::Version => return Ok(Planned::Text(VERSION_LINE)),
+    };
+    let variables = |name: &str| std::env::var_os(name);
+    let choice = match start {
+        None => backend::choose(&options, &variables)?,
+        Some(_) => backend::among_others(&variables)?,
+    };
+    Ok(Planned::Job(Box::new(plan::plan(*options, choice)?)))
 }
 
 fn check_agent(hash: &OsStr) -> Result<ExitCode, Refusal> {

@@ -10,11 +10,13 @@
 mod candidate;
 mod report;
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use px_runtime::agent::assignment::Local;
 use px_runtime::buffers::Buffers;
 use px_runtime::engine::{Order, PAUSED};
 use px_runtime::failure::Message;
@@ -34,7 +36,7 @@ use rustix::process::Signal;
 use crate::comers::Comers;
 use crate::hostfile::allocation::Host;
 use crate::hosts::Listing;
-use crate::placement::place;
+use crate::placement::{Room, place};
 use crate::plan::{check_descriptors, check_directory};
 use crate::ssh::jump::{self, Jumps};
 use crate::ssh::own::Own;
@@ -98,6 +100,7 @@ impl From<Message> for Stopped {
 }
 
 /// Orders that come while hosts are gathered.
+#[derive(Clone, Copy)]
 pub struct Orders<'a> {
     /// Where they come from.
     pub control: &'a OwnedFd,
@@ -222,7 +225,20 @@ impl<'a> Muster<'a> {
     /// # Errors
     /// Ranks that do not fit; hosts that fail now; the user's signal.
     pub fn assemble(mut self, job: &mut Job) -> Result<Vec<Place>, Stopped> {
+        match self.prepare(job) {
+            Ok(chosen) => Ok(self.into_places(job, chosen)),
+            Err(stopped) => {
+                // Whoever came by itself is not to take the end for a loss.
+                self.dismiss();
+                Err(stopped)
+            }
+        }
+    }
+
+    /// Has every agent that gets ranks make ready; returns which ranks each host gets.
+    fn prepare(&mut self, job: &mut Job) -> Result<Vec<Vec<u32>>, Stopped> {
         let chosen = self.place(job)?;
+        let locals = locals(&self.hosts, &chosen);
         let view = self.call.input.as_ref().map(|input| View::of(input, random));
         for (at, ranks) in chosen.iter().enumerate() {
             let candidate = &mut self.hosts[at];
@@ -246,7 +262,7 @@ impl<'a> Muster<'a> {
                 }
                 continue;
             }
-            let mut assignment = assignment(job, name, ranks.clone());
+            let mut assignment = assignment(job, name, ranks.clone(), locals[at]);
             // Its own directory was found when it answered.
             assignment.directory = None;
             let view = match &view {
@@ -266,6 +282,11 @@ impl<'a> Muster<'a> {
         self.run_until(Candidate::is_ready)?;
         self.tell_failures()?;
         self.tell_links(&chosen);
+        Ok(chosen)
+    }
+
+    fn into_places(self, job: &Job, chosen: Vec<Vec<u32>>) -> Vec<Place> {
+        let locals = locals(&self.hosts, &chosen);
         let hosts = self.hosts.len().max(1);
         let supply = Supply {
             input: self.call.input.clone(),
@@ -275,7 +296,7 @@ impl<'a> Muster<'a> {
         };
         let now = Instant::now();
         let mut places = Vec::new();
-        for (candidate, ranks) in self.hosts.into_iter().zip(chosen) {
+        for ((candidate, ranks), local) in self.hosts.into_iter().zip(chosen).zip(locals) {
             if ranks.is_empty() {
                 continue;
             }
@@ -285,9 +306,9 @@ impl<'a> Muster<'a> {
                 Some(link) => Reach::There(number, Box::new(link)),
                 None => Reach::Here,
             };
-            places.push(Place { name, ranks, reach });
+            places.push(Place { name, ranks, local, reach });
         }
-        Ok(places)
+        places
     }
 
     /// Decides how many ranks there are and which of them run on each host.
@@ -300,7 +321,8 @@ impl<'a> Muster<'a> {
                 continue;
             }
             numbers.push(at);
-            rooms.extend(host.room(candidate.hello()));
+            let room = host.room(candidate.hello());
+            rooms.extend(room.map(|room| Room { host: candidate.name().to_owned(), ..room }));
         }
         let placed = place(&rooms, &listing.wish, &listing.from)?;
         let mut chosen = vec![Vec::new(); listing.hosts.len()];
@@ -456,6 +478,22 @@ impl<'a> Muster<'a> {
             say(&Message::new(text).render("note"));
         }
     }
+}
+
+/// Where the ranks of each candidate stand among those of its host, which several may share.
+fn locals(hosts: &[Candidate], chosen: &[Vec<u32>]) -> Vec<Local> {
+    let identities: Vec<_> = hosts.iter().map(Candidate::identity).collect();
+    let mut counts: HashMap<_, u32> = HashMap::new();
+    let mut locals = Vec::new();
+    for (at, (identity, ranks)) in identities.iter().zip(chosen).enumerate() {
+        let identity = identity.ok_or(at);
+        let count = counts.entry(identity).or_default();
+        let before = *count;
+        *count += Local::alone(ranks).all;
+        locals.push((identity, before));
+    }
+    let all = |identity| counts.get(identity).copied().unwrap_or_default();
+    locals.iter().map(|(identity, before)| Local { before: *before, all: all(identity) }).collect()
 }
 
 impl Call<'_> {

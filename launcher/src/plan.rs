@@ -8,17 +8,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use px_runtime::agent::assignment::{Binding, VARIABLES};
+use px_runtime::engine;
 use px_runtime::failure::Message;
 use px_runtime::input::open::InputName;
 use px_runtime::job::{
-    ChunkSize, Contract, Deal, EarlyExit, Job, OnFailure, Order, OutputName, Run, Tag,
+    ChunkSize, Contract, Deal, EarlyExit, Job, OnFailure, OnLoss, Order, OutputName, Run, Tag,
 };
 use px_runtime::link::control::{Errand, LauncherEnv};
 use px_runtime::records::Records;
 use px_runtime::root::Verbosity;
 use px_runtime::root::setup::descriptors_needed;
 
-use crate::backend::{self, Way};
+use rustix::process::Signal;
+
+use crate::backend::{Choice, Way};
 use crate::hosts::Listing;
 use crate::options::Options;
 use crate::placement::{Oversubscribe, Wish};
@@ -61,6 +64,10 @@ pub struct Plan {
     pub variables: Vec<Vec<u8>>,
     /// Whether copies see what a launcher said to their agent.
     pub launcher_env: LauncherEnv,
+    /// Where to find the others of a world, if it is named.
+    pub rendezvous: Option<PathBuf>,
+    /// How the job is run.
+    pub way: Way,
     /// Which hosts to use; `None` for this one.
     pub listing: Option<Listing>,
     /// Said before the job begins.
@@ -68,6 +75,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What SIGUSR1 means: Slurm's users have it sent as a warning before their time is up.
+    pub fn user_signal(&self) -> engine::Order {
+        let slurm = match self.way {
+            Way::Slurm => true,
+            Way::Join(_) => std::env::var_os("SLURM_JOB_ID").is_some(),
+            Way::Local | Way::Ssh | Way::Mpi => false,
+        };
+        if slurm { engine::Order::Stop(Signal::USR1) } else { engine::Order::Status }
+    }
+
     /// What every host is to run, as the user said it.
     pub fn errand(&self) -> Errand {
         let directory = self.job.directory.clone();
@@ -85,18 +102,20 @@ impl Plan {
 ///
 /// # Errors
 /// Whatever is wrong with the options, the command or this process's limits.
-pub fn plan(options: Options) -> Result<Plan, Refusal> {
+pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
     let here = std::env::current_dir().map_err(|error| {
         Message::new(format!("the working directory is gone: {error}")).help("cd to another one")
     })?;
     let np = options.value("np", |text| values::whole(text, 1, MOST_RANKS))?;
     let np = np.and_then(|np| u32::try_from(np).ok());
     let wish = hosts::wish(&options, np)?;
-    let backend = backend::choose(&options, &|name| std::env::var_os(name))?;
-    let listing = match backend.way {
+    let listing = match choice.way {
+        Way::Local => None,
         Way::Ssh => hosts::listing(&options, wish)?,
-        Way::Local | Way::Slurm | Way::Join(_) => None,
-        Way::Mpi => return Err(Message::new("`--backend mpi` is none of this build's").into()),
+        Way::Slurm => None,
+        Way::Mpi => None,
+        // Its hosts are known when its processes have met.
+        Way::Join(_) => Some(hosts::unnamed(&options, wish)?),
     };
     let variables = variables(&options)?;
     let keep = options.flag("keep-launcher-env");
@@ -124,7 +143,7 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
         (false, false) => Verbosity::Usual,
     };
     if verbosity == Verbosity::Verbose {
-        notes.push(backend.note());
+        notes.push(choice.note());
     }
     if let (true, Some(byte)) = (options.flag("tag"), records.delimiter())
         && (b"[] ".contains(&byte) || byte.is_ascii_digit())
@@ -167,6 +186,7 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
         ok: options.value("ok", values::statuses)?.unwrap_or_else(|| vec![0]),
         early_exit,
         on_failure: if options.flag("keep-going") { OnFailure::KeepGoing } else { OnFailure::Stop },
+        on_loss: OnLoss::DealAgain,
         grace: options.value("grace", values::seconds)?.unwrap_or(Duration::from_secs(5)),
         timeout: options.value("timeout", values::seconds)?,
         leak_timeout: options
@@ -204,6 +224,8 @@ pub fn plan(options: Options) -> Result<Plan, Refusal> {
         words: options.command.clone(),
         variables,
         launcher_env,
+        rendezvous: options.raw("rendezvous").map(PathBuf::from),
+        way: choice.way,
         listing,
         notes,
         job,

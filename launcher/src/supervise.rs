@@ -13,13 +13,10 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use px_runtime::buffers::Buffers;
-use px_runtime::engine::{self, EngineError, Order, Ties};
+use px_runtime::engine::{EngineError, Order, PAUSED, Ties};
 use px_runtime::failure::{Message, OWN};
 use px_runtime::guardian::{self, Belief};
-use px_runtime::poller::Poller;
-use px_runtime::root::setup::{self, Parts, Place, Reach};
-use px_runtime::root::{CopyRecord, Observer, Progress, Verbosity, Verdict};
+use px_runtime::root::Verdict;
 use px_runtime::sys::fd::pipe;
 use px_runtime::sys::process::{Fork, die_by, exit_now, fork, pidfd};
 use px_runtime::sys::signal::{Signals, ignore, is_ignored, set_default};
@@ -28,15 +25,9 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 
-use crate::joblog::Joblog;
-use crate::muster::{Call, Coming, Muster, Orders, Stopped};
-use crate::plan::Plan;
-use crate::{Refusal, progress, say};
+use crate::muster::Stopped;
+use crate::{Refusal, say};
 
-/// How often the bar is drawn.
-const BAR_EVERY: Duration = Duration::from_millis(250);
-/// The width of a terminal that does not say its own.
-const USUAL_COLUMNS: usize = 80;
 /// Ending all copies by force takes the agent no longer.
 const STOPPING: Duration = Duration::from_millis(1500);
 /// On the report pipe: the job's verdict follows.
@@ -57,56 +48,46 @@ const SIGNALS: [(Signal, Order); 7] = [
     (Signal::USR2, Order::Forward(Signal::USR2)),
 ];
 
-struct Console {
-    joblog: Option<Joblog>,
-    verbosity: Verbosity,
-    bar: bool,
-}
-
-impl Observer for Console {
-    fn ended(&mut self, copy: &CopyRecord<'_>) -> Result<(), Message> {
-        self.joblog.as_mut().map_or(Ok(()), |log| log.note(copy))
-    }
-
-    fn bar(&mut self, now: &Progress) -> String {
-        let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr());
-        let columns = size.map_or(0, |size| usize::from(size.ws_col));
-        progress::bar(now, if columns == 0 { USUAL_COLUMNS } else { columns })
-    }
-
-    fn bar_every(&self) -> Option<Duration> {
-        self.bar.then_some(BAR_EVERY)
-    }
-
-    fn verbosity(&self) -> Verbosity {
-        self.verbosity
-    }
-}
-
 fn system(step: &'static str) -> impl Fn(Errno) -> Message {
     move |source| Message::new(format!("cannot {step}: {source}"))
 }
 
-/// Runs the plan in processes of its own and ends as it ended.
+/// What the three processes are for.
+pub struct Undertaking {
+    /// How long the copies may take to end when they are asked to.
+    pub grace: Duration,
+    /// Whether to tell the processor time at the end.
+    pub verbose: bool,
+    /// What SIGUSR1 means.
+    pub user_signal: Order,
+    /// Where the work is believed to be done only as long as it says so: for how long at first.
+    pub lease: Option<Duration>,
+    /// The work; no verdict comes of it where somebody else tells it.
+    pub work: Box<dyn FnOnce(Post) -> Result<Option<Verdict>, Ended>>,
+}
+
+/// Where the process that does the work stands.
+pub struct Post {
+    /// What ties it to the others.
+    pub ties: Ties,
+    /// Its parent.
+    pub guardian: Pid,
+    /// The guardian hears here for how long it may be believed.
+    pub pulse: OwnedFd,
+    /// Its end means that the process that the user sees is gone.
+    pub alive: OwnedFd,
+}
+
+/// Has the work done in processes of its own and ends as it ended.
 ///
 /// # Errors
 /// What kept it from beginning.
-pub fn run(plan: Plan) -> Result<ExitCode, Refusal> {
-    let joblog = plan.joblog.as_deref().map(|path| Joblog::create(path, &plan.job)).transpose()?;
-    if plan.verbosity > Verbosity::Quiet {
-        for note in &plan.notes {
-            say(&Message::new(note).render("note"));
-        }
-    }
-    if plan.verbosity == Verbosity::Verbose && plan.listing.is_none() {
-        let text = format!("{} ranks: {}", plan.job.ranks, plan.ranks_reason);
-        say(&Message::new(text).render("note"));
-    }
+pub fn run(undertaking: Undertaking) -> Result<ExitCode, Refusal> {
     // A limit of file size is to be an error of the write.
     ignore(Signal::XFSZ);
     // Inherited as ignored, it would have the kernel reap copies before their status is read.
     set_default(Signal::CHILD);
-    let caught: Vec<Signal> =
+    let caught: Vec<_> =
         SIGNALS.iter().map(|(signal, _)| *signal).filter(|&signal| !is_ignored(signal)).collect();
     let signals = Signals::block(&caught).map_err(system("take signals"))?;
     let make = || pipe().map_err(system("make a pipe"));
@@ -116,17 +97,16 @@ pub fn run(plan: Plan) -> Result<ExitCode, Refusal> {
     // Should the guardian itself be killed, its orphans come here.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(system("become subreaper"))?;
-    let grace = plan.job.grace;
     match fork().map_err(system("start the guardian"))? {
         Fork::Child => {
             drop((control, report, alive, signals));
             let ends = Ends { control: control_end, report: report_end, alive: alive_end };
-            let console = Console { joblog, verbosity: plan.verbosity, bar: plan.bar };
-            become_guardian(plan, console, ends)
+            become_guardian(undertaking, ends)
         }
         Fork::Parent(guardian) => {
-            drop((control_end, report_end, alive_end, joblog));
-            let verbose = plan.verbosity == Verbosity::Verbose;
+            drop((control_end, report_end, alive_end));
+            let Undertaking { grace, verbose, user_signal, work, .. } = undertaking;
+            drop(work);
             let front = Front {
                 signals,
                 control,
@@ -135,6 +115,7 @@ pub fn run(plan: Plan) -> Result<ExitCode, Refusal> {
                 guardian,
                 presses: 0,
                 grace,
+                user_signal,
                 patience: None,
             };
             front.wait(verbose)
@@ -143,13 +124,41 @@ pub fn run(plan: Plan) -> Result<ExitCode, Refusal> {
 }
 
 /// The pipes' ends that the process the user sees does not keep.
-struct Ends {
-    control: OwnedFd,
-    report: OwnedFd,
-    alive: OwnedFd,
+pub struct Ends {
+    /// Orders come from here.
+    pub control: OwnedFd,
+    /// Told here: how the job ends.
+    pub report: OwnedFd,
+    /// Its end means that the process that the user sees is gone.
+    pub alive: OwnedFd,
 }
 
-fn become_guardian(plan: Plan, console: Console, ends: Ends) -> ! {
+/// Has the work done for a process elsewhere that the user sees, which `ends` tie it to; whoever
+/// started this one may have its signals.
+///
+/// # Errors
+/// What kept it from beginning.
+pub fn run_for_another(undertaking: Undertaking, ends: Ends) -> Result<ExitCode, Refusal> {
+    ignore(Signal::XFSZ);
+    set_default(Signal::CHILD);
+    // A launcher that ends its processes ends this one; the job is told by who started it.
+    SIGNALS.iter().for_each(|(signal, _)| ignore(*signal));
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(system("become subreaper"))?;
+    match fork().map_err(system("start the guardian"))? {
+        Fork::Child => become_guardian(undertaking, ends),
+        Fork::Parent(guardian) => {
+            drop((undertaking, ends));
+            let _ = rustix::io::retry_on_intr(|| {
+                rustix::process::waitpid(Some(guardian), WaitOptions::empty())
+            });
+            sweep_orphans();
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn become_guardian(undertaking: Undertaking, ends: Ends) -> ! {
     let _ = rustix::thread::set_name(c"px-guardian");
     let failed = |step, errno| -> ! {
         say(&system(step)(errno).render("error"));
@@ -166,20 +175,23 @@ fn become_guardian(plan: Plan, console: Console, ends: Ends) -> ! {
     }
     ignore(Signal::TTOU);
     ignore(Signal::TTIN);
-    let (lifeline, held) = match pipe() {
-        Ok(pipe) => pipe,
-        Err(errno) => failed("make a pipe", errno),
+    let ((lifeline, held), (heard, pulse)) = match (pipe(), pipe()) {
+        (Ok(lifeline), Ok(pulse)) => (lifeline, pulse),
+        (Err(errno), _) | (_, Err(errno)) => failed("make a pipe", errno),
     };
+    let guardian = rustix::process::getpid();
+    let lease = undertaking.lease;
     match fork() {
         Err(errno) => failed("start the agent", errno),
         Ok(Fork::Child) => {
-            drop((held, ends.alive));
+            drop((held, heard));
             let ties = Ties { control: ends.control, report: ends.report, lifeline };
-            become_agent(plan, console, ties)
+            become_agent(undertaking, Post { ties, guardian, pulse, alive: ends.alive })
         }
         Ok(Fork::Parent(agent)) => {
-            drop((plan, console, ends.control, lifeline));
-            let clean = guardian::guard(agent, &ends.alive, Belief::Always).unwrap_or(false);
+            drop((undertaking, ends.control, lifeline, pulse));
+            let belief = lease.map_or(Belief::Always, |lease| Belief::Pulses(&heard, lease));
+            let clean = guardian::guard(agent, &ends.alive, belief).unwrap_or(false);
             tell_cpu(&ends.report);
             drop(held);
             exit_now(i32::from(!clean))
@@ -187,38 +199,52 @@ fn become_guardian(plan: Plan, console: Console, ends: Ends) -> ! {
     }
 }
 
-fn become_agent(plan: Plan, console: Console, ties: Ties) -> ! {
+fn become_agent(undertaking: Undertaking, post: Post) -> ! {
     let _ = rustix::thread::set_name(c"px-agent");
-    let report = match rustix::io::fcntl_dupfd_cloexec(&ties.report, 3) {
+    let report = match rustix::io::fcntl_dupfd_cloexec(&post.ties.report, 3) {
         Ok(report) => report,
         Err(_) => exit_now(i32::from(OWN)),
     };
     px_runtime::sys::memory::return_large_buffers();
-    let (kind, value) = match work(plan, console, ties) {
+    let told = match (undertaking.work)(post) {
         Err(Ended::Refused(refusal)) => {
             say(&refusal.message.render("error"));
-            (STATUS, u64::from(refusal.status))
+            Some(Verdict::Status(refusal.status))
         }
-        Err(Ended::By(signal)) => (SIGNAL, u64::from(signal.as_raw().unsigned_abs())),
-        Err(Ended::Engine(error)) => engine_ended(&error),
-        Ok(Verdict::Status(status)) => (STATUS, u64::from(status)),
-        Ok(Verdict::Signal(signal)) => (SIGNAL, u64::from(signal.as_raw().unsigned_abs())),
+        Err(Ended::By(signal)) => Some(Verdict::Signal(signal)),
+        Err(Ended::Engine(error)) => Some(engine_ended(&error)),
+        Ok(verdict) => verdict,
     };
     tell_cpu(&report);
-    tell(&report, kind, value, 0);
+    match told {
+        Some(Verdict::Status(status)) => tell(&report, STATUS, u64::from(status), 0),
+        Some(Verdict::Signal(signal)) => {
+            tell(&report, SIGNAL, u64::from(signal.as_raw().unsigned_abs()), 0);
+        }
+        None => {}
+    }
     exit_now(0)
 }
 
 /// Why a job ended without a verdict.
-enum Ended {
+pub enum Ended {
+    /// Something is wrong.
     Refused(Box<Refusal>),
+    /// By this signal, before it began.
     By(Signal),
+    /// The engine could not go on.
     Engine(EngineError),
 }
 
 impl From<EngineError> for Ended {
     fn from(error: EngineError) -> Self {
         Ended::Engine(error)
+    }
+}
+
+impl From<Message> for Ended {
+    fn from(message: Message) -> Self {
+        Ended::Refused(Box::new(message.into()))
     }
 }
 
@@ -232,46 +258,13 @@ impl From<Stopped> for Ended {
     }
 }
 
-fn engine_ended(error: &EngineError) -> (u8, u64) {
+fn engine_ended(error: &EngineError) -> Verdict {
     // Nobody is there to be told.
     if matches!(error, EngineError::Orphaned("pxrun")) {
         exit_now(i32::from(OWN));
     }
     say(&error.message().render("error"));
-    (STATUS, u64::from(OWN))
-}
-
-fn work(mut plan: Plan, console: Console, ties: Ties) -> Result<Verdict, Ended> {
-    let poller = Poller::new().map_err(EngineError::Wait)?;
-    engine::watch(&ties, &poller)?;
-    let opened = setup::open(&plan.job).map_err(EngineError::from)?;
-    let buffers = Buffers::default();
-    let places = match &plan.listing {
-        None => {
-            let ranks = (0..plan.job.ranks.get()).collect();
-            vec![Place { name: plan.host, ranks, reach: Reach::Here }]
-        }
-        Some(listing) => {
-            let call = Call {
-                listing,
-                errand: plan.errand(),
-                verbosity: plan.verbosity,
-                input: opened.files(),
-                buffers: buffers.clone(),
-                only_ask: false,
-                coming: Coming::Logins,
-            };
-            let orders = Orders { control: &ties.control, report: &ties.report };
-            let refused = |message: Message| Ended::Refused(Box::new(message.into()));
-            let muster = Muster::new(call, &plan.job, &poller, Some(orders));
-            let mut muster = muster.map_err(refused)?;
-            muster.ask(|_| true)?;
-            muster.assemble(&mut plan.job)?
-        }
-    };
-    let parts =
-        Parts { job: plan.job, opened, places, observer: Box::new(console), poller, buffers };
-    Ok(engine::run(parts, ties)?)
+    Verdict::Status(OWN)
 }
 
 /// Writes one fixed-size entry; a pipe takes it whole.
@@ -300,6 +293,7 @@ struct Front {
     guardian: Pid,
     presses: u32,
     grace: Duration,
+    user_signal: Order,
     /// When to wait for the agent no longer, and the signal to end by.
     patience: Option<(Instant, Signal)>,
 }
@@ -316,6 +310,13 @@ struct Reported {
     verdict: Option<Verdict>,
     cpu: (u64, u64),
     over: bool,
+}
+
+/// When the guardian was killed, what it had to do is done here.
+fn sweep_orphans() {
+    if let Ok(signals) = Signals::block(&[Signal::CHILD]) {
+        guardian::sweep(&signals);
+    }
 }
 
 impl Front {
@@ -346,7 +347,7 @@ impl Front {
             if ended {
                 guardian_lives = false;
                 let _ = rustix::process::waitpid(Some(self.guardian), WaitOptions::empty());
-                self.sweep_if_orphaned();
+                sweep_orphans();
             }
         }
         self.end(&reported, verbose)
@@ -362,8 +363,12 @@ impl Front {
     }
 
     fn pass_on(&mut self, signal: Signal, grace: Duration) {
-        let Some((_, order)) = SIGNALS.iter().find(|(known, _)| *known == signal) else { return };
-        if let Order::Stop(signal) = *order {
+        let known = SIGNALS.iter().find(|(known, _)| *known == signal);
+        let Some(mut order) = known.map(|(_, order)| *order) else { return };
+        if signal == Signal::USR1 {
+            order = self.user_signal;
+        }
+        if let Order::Stop(signal) = order {
             self.presses += 1;
             // The agent may be where it reads no orders: opening a FIFO, planning, writing its last
             // words. It has the time in which it would have ended everything by itself.
@@ -375,7 +380,7 @@ impl Front {
             self.patience = Instant::now().checked_add(patience).map(|end| (end, signal));
             self.lose_patience();
         }
-        self.order(*order);
+        self.order(order);
     }
 
     fn order(&self, order: Order) {
@@ -392,7 +397,7 @@ impl Front {
                 return;
             }
         }
-        if kind[0] == engine::PAUSED {
+        if kind[0] == PAUSED {
             self.pause();
             return;
         }
@@ -428,13 +433,6 @@ impl Front {
         self.order(Order::Resume);
         if let Some((end, _)) = &mut self.patience {
             *end += since.elapsed();
-        }
-    }
-
-    /// When the guardian was killed, what it had to do is done here.
-    fn sweep_if_orphaned(&self) {
-        if let Ok(signals) = Signals::block(&[Signal::CHILD]) {
-            guardian::sweep(&signals);
         }
     }
 

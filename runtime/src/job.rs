@@ -80,6 +80,15 @@ pub enum OnFailure {
     KeepGoing,
 }
 
+/// What the loss of a host does, where each chunk has a copy of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLoss {
+    /// Its chunks are dealt to the others.
+    DealAgain,
+    /// The job ends: what carries it does not outlive one of its processes.
+    Stop,
+}
+
 /// Whether output lines start with their rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
@@ -144,6 +153,8 @@ pub struct Job {
     pub early_exit: EarlyExit,
     /// What a failed copy does to the rest.
     pub on_failure: OnFailure,
+    /// What the loss of a host does.
+    pub on_loss: OnLoss,
     /// Time between SIGTERM and SIGKILL.
     pub grace: Duration,
     /// How long a copy may run.

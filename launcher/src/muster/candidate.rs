@@ -130,7 +130,11 @@ impl Candidate {
     }
 
     pub(super) fn is_here(&mut self) {
-        self.hello = Some(agent::hello());
+        let hello = agent::hello();
+        if self.name.is_empty() {
+            self.name.clone_from(&hello.host);
+        }
+        self.hello = Some(hello);
         self.stage = Stage::Here;
     }
 
@@ -162,6 +166,11 @@ impl Candidate {
 
     pub(super) fn hello(&self) -> Option<&Hello> {
         self.hello.as_ref()
+    }
+
+    /// What tells its host from others, if it has said.
+    pub(super) fn identity(&self) -> Option<(&str, &str, u64)> {
+        self.hello.as_ref().map(|hello| (hello.boot.as_str(), hello.host.as_str(), hello.network))
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -282,6 +291,9 @@ impl Candidate {
                 }
             }
             Stage::Expected(until) if now >= *until => {
+                if self.name.is_empty() {
+                    self.name = format!("process {}", self.number);
+                }
                 let text = format!("its agent did not come within {} s", PATIENCE.as_secs());
                 self.fail(Failure::new(text));
             }
@@ -387,6 +399,10 @@ impl Candidate {
         for item in news {
             match item {
                 News::Hello(hello) => {
+                    // Nobody named the host of an agent that somebody else has started.
+                    if self.name.is_empty() {
+                        self.name.clone_from(&hello.host);
+                    }
                     self.hello = Some(*hello);
                     if context.only_ask {
                         self.linked = Some((Way::Control, None));

@@ -6,7 +6,7 @@ use px_runtime::agent::assignment::Binding;
 use px_runtime::failure::{Message, OWN};
 use px_runtime::job::Job;
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, Failure};
 use crate::Refusal;
 use crate::hostfile::allocation::Host;
 
@@ -30,7 +30,11 @@ pub(super) fn failures(hosts: &[Host], candidates: &[Candidate]) -> Option<Refus
     let (first, failure) = failed.first()?;
     let status = failed.iter().map(|(_, failure)| failure.status).find(|&status| status != OWN);
     let status = status.unwrap_or(OWN);
-    let mut message = if let [_] = failed.as_slice() {
+    // Several agents of one host fail alike.
+    let same = |(c, other): &(&Candidate, &Failure)| {
+        (c.name(), other.what.as_str()) == (first.name(), failure.what.as_str())
+    };
+    let mut message = if failed.iter().all(same) {
         let mut message =
             Message::new(format!("host `{}`: {}", first.name(), bounded(&failure.what)));
         message.notes.extend(failure.note.as_deref().map(bounded));
@@ -75,8 +79,7 @@ pub(super) fn mark_told(candidates: &mut [Candidate]) -> bool {
 pub(super) fn same_host_twice(hosts: &[Host], candidates: &[Candidate]) -> Result<(), Message> {
     let mut seen: HashMap<(&str, &str, u64), usize> = HashMap::new();
     for (at, candidate) in candidates.iter().enumerate() {
-        let Some(hello) = candidate.hello() else { continue };
-        let identity = (hello.boot.as_str(), hello.host.as_str(), hello.network);
+        let Some(identity) = candidate.identity() else { continue };
         if let Some(before) = seen.insert(identity, at) {
             let (first, second) = (&hosts[before], &hosts[at]);
             let text = format!(
@@ -85,7 +88,7 @@ pub(super) fn same_host_twice(hosts: &[Host], candidates: &[Candidate]) -> Resul
                 first.place.short(),
                 second.host,
                 second.place.short(),
-                hello.host,
+                identity.1,
             );
             return Err(Message::new(text).help("name it once, with all its slots"));
         }

@@ -16,6 +16,8 @@ pub struct Assignment {
     pub command: Command,
     /// Its ranks, in ascending order.
     pub ranks: Vec<u32>,
+    /// Where they stand among the ranks of their host.
+    pub local: Local,
     /// World size.
     pub world: u32,
     /// How often the command starts.
@@ -36,6 +38,22 @@ pub struct Assignment {
     pub binding: Binding,
     /// Where copies run; `None` for where their agent does.
     pub directory: Option<PathBuf>,
+}
+
+/// Where an agent's ranks stand among all of their host's: several agents may share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Local {
+    /// Ranks of other agents before them.
+    pub before: u32,
+    /// All ranks of the host.
+    pub all: u32,
+}
+
+impl Local {
+    /// For an agent that runs all `ranks` of its host.
+    pub fn alone(ranks: &[u32]) -> Self {
+        Local { before: 0, all: u32::try_from(ranks.len()).unwrap_or(u32::MAX) }
+    }
 }
 
 /// Whether an agent tells how far its copies have read.
@@ -90,6 +108,11 @@ impl Assignment {
         self.ranks.binary_search(&rank).ok()
     }
 
+    /// The number of the rank in `slot` among those of its host.
+    pub fn local_rank(&self, slot: usize) -> usize {
+        self.local.before as usize + slot
+    }
+
     /// What the copy in `slot` learns of the job through its environment.
     pub(super) fn variables(
         &self,
@@ -101,8 +124,8 @@ impl Assignment {
         let values = [
             Some(self.ranks[slot].to_string()),
             Some(self.world.to_string()),
-            Some(slot.to_string()),
-            Some(self.ranks.len().to_string()),
+            Some(self.local_rank(slot).to_string()),
+            Some(self.local.all.to_string()),
             Some(self.host.clone()),
             Some(self.job.clone()),
             chunk.map(|(index, _)| index.to_string()),

@@ -199,7 +199,10 @@ impl Agent {
             return Err((StartStep::Start, Errno::CANCELED));
         }
         let command = &self.assignment.command;
-        let cpus = self.cores.get(slot).map(Vec::as_slice);
+        // Agents that share a host may each have cores of their own, or all of them all.
+        let shared = self.cores.len() >= self.assignment.local.all as usize;
+        let core = if shared { self.assignment.local_rank(slot) } else { slot };
+        let cpus = self.cores.get(core).map(Vec::as_slice);
         let more = self.assignment.variables(slot, chunk, cpus.map(binding::list).as_deref());
         let image = Image::new(&command.path, &command.argv, &command.environment, &more);
         let _entered = directory::enter(self.assignment.directory.as_deref())

@@ -376,8 +376,13 @@ impl Server<'_> {
         moved: &mut Moved,
     ) -> Result<(), ServeError> {
         for _ in 0..READS {
+            let leaving = self.leaving;
             let Some(channel) = self.channel(is_data) else { return Ok(()) };
-            moved.any |= channel.receive(now)?;
+            match channel.receive(now) {
+                // All was said: a root that has nothing to hear may close it at once.
+                Err(ChannelError::Closed) if leaving => return Ok(()),
+                received => moved.any |= received?,
+            }
             while self.hear(is_data, now)? {
                 moved.any = true;
             }

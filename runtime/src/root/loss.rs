@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::{RankState, Root, Source};
 use crate::failure::{Failure, Kind, Message};
-use crate::job::{Deal, Run};
+use crate::job::{Deal, OnLoss, Run};
 use crate::output::gather::Fate;
 use crate::output::hold::Lane;
 use crate::poller::Poller;
@@ -75,12 +75,16 @@ impl Root {
             return;
         }
         let all_lost = self.ranks.iter().all(|rank| rank.lost);
-        if self.job.run == Run::PerRank || all_lost || exhausted {
+        let stops = self.job.run == Run::PerRank || self.job.on_loss == OnLoss::Stop;
+        if stops || all_lost || exhausted {
             message.notes.extend(ran_there(&ranks));
             if exhausted {
                 message.notes.push(format!("a chunk was started {ATTEMPTS} times"));
             }
-            if self.job.run == Run::PerRank {
+            if self.job.on_loss == OnLoss::Stop {
+                let help = "`--backend ssh` with `--run per-chunk` goes on without a lost host";
+                message.help = Some(help.to_owned());
+            } else if self.job.run == Run::PerRank {
                 let help = "with `--run per-chunk` what was lost is dealt to the other hosts";
                 message.help = Some(help.to_owned());
             }

@@ -11,7 +11,7 @@ use super::hosts::{Host, Hosts};
 use super::stream::StreamSource;
 use super::{DIAGNOSTIC_WINDOW, OUTPUT_WINDOW, Observer, RankState, Root, Source, Tally};
 use crate::agent::Agent;
-use crate::agent::assignment::{Assignment, Pipes, Reading};
+use crate::agent::assignment::{Assignment, Local, Pipes, Reading};
 use crate::buffers::Buffers;
 use crate::cut::Cutter;
 use crate::deal::{Dealer, Next};
@@ -128,6 +128,8 @@ pub struct Place {
     pub name: String,
     /// Its ranks, in ascending order.
     pub ranks: Vec<u32>,
+    /// Where they stand among the ranks of their host.
+    pub local: Local,
     /// How its agent is reached.
     pub reach: Reach,
 }
@@ -226,7 +228,7 @@ impl Root {
         let input = opened.files();
         let mut own = None;
         let mut hosts = Vec::new();
-        for Place { name, ranks, reach } in places {
+        for Place { name, ranks, local, reach } in places {
             let mut number = None;
             let link = match reach {
                 Reach::There(events, link) => {
@@ -235,7 +237,7 @@ impl Root {
                 }
                 Reach::Here => {
                     own = Some(hosts.len());
-                    let assignment = assignment(&job, name.clone(), ranks.clone());
+                    let assignment = assignment(&job, name.clone(), ranks.clone(), local);
                     let agent = Agent::new(assignment, input.clone(), buffers.clone())
                         .map_err(system("prepare to start copies"))?;
                     Box::new(agent)
@@ -326,11 +328,12 @@ pub fn descriptors_needed(ranks: NonZeroU32) -> u64 {
 }
 
 /// What the agent of a host called `name` is to run.
-pub fn assignment(job: &Job, name: String, ranks: Vec<u32>) -> Assignment {
+pub fn assignment(job: &Job, name: String, ranks: Vec<u32>, local: Local) -> Assignment {
     let by_reading = job.deal == Deal::Dynamic && job.run == Run::PerRank;
     Assignment {
         command: job.command.clone(),
         ranks,
+        local,
         world: job.ranks.get(),
         run: job.run,
         records: job.records,

@@ -1,7 +1,7 @@
 //! Descriptors: the standard three, pipes and what they hold.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -67,6 +67,36 @@ fn mark_one_by_one() {
         // SAFETY: only sets a flag of a descriptor, if there is one of that number.
         unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
+}
+
+/// Set once a descriptor that a launcher had opened was taken.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Takes over the socket that this process was started with under `number`: from now on no child
+/// inherits it, and it is closed when dropped.
+///
+/// # Errors
+/// `EBUSY` when one was taken before; `EBADF` where there is none, or one of the standard three;
+/// `ENOTSOCK` where it is something else.
+pub fn take_inherited_socket(number: i32) -> Result<OwnedFd, Errno> {
+    if number <= 2 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: sets a flag of a descriptor, if there is one of that number.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } != 0 {
+        return Err(super::process::last_errno());
+    }
+    // SAFETY: borrowed for this one question; it was open just now.
+    let stat = rustix::fs::fstat(unsafe { BorrowedFd::borrow_raw(number) })?;
+    if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Socket {
+        return Err(Errno::NOTSOCK);
+    }
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Err(Errno::BUSY);
+    }
+    // SAFETY: the launcher opened it for this process and told its number to nobody else in it;
+    // it is taken once.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Borrows standard input, which [`secure_standard_streams`] made sure to be open.

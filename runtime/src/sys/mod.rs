@@ -1,7 +1,9 @@
 //! System calls that need `unsafe` or care, behind safe functions. No other module has `unsafe`.
 
 pub mod fd;
+pub mod interfaces;
 pub mod memory;
+pub mod munge;
 pub mod process;
 pub mod signal;
 pub mod spawn;

@@ -78,7 +78,7 @@ impl Server<'_> {
             let mut ended = false;
             for channel in [Some(&mut self.control), self.data.as_mut()].into_iter().flatten() {
                 channel.woken();
-                let _ = channel.flush(now)?;
+                ended |= channel.flush(now).is_err();
                 ended |= channel.receive(now).is_err() || channel.has_ended();
                 while let Ok(Some(_)) = channel.next_frame() {}
             }
