@@ -1,5 +1,6 @@
 #!/bin/sh
 # head.sh LAB COMMAND...: makes its mount namespace that of the lab's head, then becomes COMMAND.
+# The head's own lines run before it.
 set -eu
 lab=$1
 shift
@@ -9,4 +10,5 @@ for file in hosts passwd ssh/ssh_config; do
 done
 export HOME="$lab/head/home"
 unset SSH_AUTH_SOCK XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_RUNTIME_DIR
+. "$lab/head/setup.sh"
 exec "$@"

@@ -53,6 +53,7 @@ pub(crate) enum Sink {
 /// A job to be run.
 #[derive(Debug)]
 pub struct Job {
+    program: OsString,
     words: Vec<OsString>,
     before: Vec<OsString>,
     variables: Vec<(String, OsString)>,
@@ -70,6 +71,7 @@ impl Job {
     /// Starts a description with the words of a command line, parted by blanks.
     pub fn new(words: &str) -> Self {
         let job = Job {
+            program: binary::pxrun().into_os_string(),
             words: Vec::new(),
             before: Vec::new(),
             variables: Vec::new(),
@@ -83,6 +85,12 @@ impl Job {
             bound: BOUND,
         };
         job.words(words).env("ZOO", binary::zoo())
+    }
+
+    /// Runs another program in the place of `pxrun`.
+    pub fn program(mut self, program: impl AsRef<OsStr>) -> Self {
+        program.as_ref().clone_into(&mut self.program);
+        self
     }
 
     /// Adds words, parted by blanks.
@@ -230,8 +238,8 @@ impl Job {
 
     /// The command line, for messages.
     pub(crate) fn shown(&self) -> String {
-        let pxrun = OsString::from("pxrun");
-        let words = self.before.iter().chain([&pxrun]).chain(&self.words);
+        let program = Path::new(&self.program).file_name().unwrap_or(&self.program).to_owned();
+        let words = self.before.iter().chain([&program]).chain(&self.words);
         let words = words.map(|word| word.to_string_lossy().into_owned());
         let shown = words.map(|word| if word.contains(' ') { format!("'{word}'") } else { word });
         shown.collect::<Vec<_>>().join(" ")
@@ -240,7 +248,7 @@ impl Job {
     /// The command for the standard library, with stdin and outputs still to be set.
     pub(crate) fn command(&self, mark: &str) -> Command {
         let mut words = self.before.clone();
-        words.push(binary::pxrun().into_os_string());
+        words.push(self.program.clone());
         words.extend(self.words.iter().cloned());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env(crate::processes::MARK, mark);

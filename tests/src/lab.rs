@@ -18,6 +18,19 @@
 //! # }
 //! ```
 //!
+//! A lab may have a Slurm, whose controller is on the head and whose nodes are the hosts, and its
+//! hosts may run programs of an MPI:
+//!
+//! ```no_run
+//! use px_tests::lab::{Lab, Mpi};
+//!
+//! # fn a_test() {
+//! let lab = px_tests::lab!(Lab::of(2).slurm(|slurm| slurm.cpus(4)).mpi(Mpi::Open));
+//! lab.job("srun -N 2 hostname").run().ok().prints_lines(2);
+//! lab.mpirun(Mpi::Open, 2, "hostname").run().ok().prints_lines(2);
+//! # }
+//! ```
+//!
 //! Each test has a lab of its own, in a state that no other test has touched; that is cheap, since
 //! the keys, which cost most, are made once a process. There is one at a time on a machine: a
 //! second waits for the lock. [`lab!`](crate::lab!) reports a test by name as not run where there
@@ -29,7 +42,10 @@ mod files;
 mod host;
 mod keys;
 mod lock;
+mod mpi;
 mod plan;
+mod slurm;
+mod slurm_conf;
 mod space;
 mod texts;
 
@@ -46,7 +62,10 @@ use crate::scratch::Scratch;
 
 pub use host::Host;
 use lock::Lock;
+pub use mpi::Mpi;
 pub use plan::{HostPlan, Plan, Startups};
+use slurm::Daemon;
+pub use slurm_conf::SlurmPlan;
 pub use space::PINS;
 use space::Space;
 pub use texts::{HEAD, NOWHERE};
@@ -68,6 +87,7 @@ pub struct Lab {
     hosts: Vec<Host>,
     head: Arc<Space>,
     scratch: Scratch,
+    daemons: Vec<Daemon>,
     /// Given back last.
     _lock: Lock,
 }
@@ -111,14 +131,21 @@ impl Lab {
         };
         let hosts = (1..=plan.hosts.len()).map(host).collect();
         // From here on a failure tears down what is there.
-        let lab = Lab { hosts, head: Arc::clone(&head), scratch, _lock: lock };
+        let mut lab =
+            Lab { hosts, head: Arc::clone(&head), scratch, daemons: Vec::new(), _lock: lock };
         lab.head.ip(&texts::head_network(lab.hosts.len()));
+        if plan.slurm.is_some() {
+            lab.start_slurm();
+        }
         for (host, own) in lab.hosts.iter().zip(&plan.hosts) {
             files::write_host(lab.path(), host.number, own, &plan, &keys[host.number]);
             host.plug();
             host.boot();
         }
         lab.hosts.iter().for_each(Host::await_boot);
+        if let Some(slurm) = &plan.slurm {
+            lab.start_nodes(slurm);
+        }
         lab
     }
 
@@ -151,6 +178,12 @@ impl Lab {
     pub fn pxrun(&self, words: &str) -> Job {
         let entry = self.entry();
         Job::new(words).under(&entry.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Describes a job of another program on the head, by the words of its command line.
+    pub fn job(&self, words: &str) -> Job {
+        let (program, words) = words.trim().split_once(' ').unwrap_or((words.trim(), ""));
+        self.pxrun(words).program(program)
     }
 
     /// Another command on the head.
@@ -189,7 +222,8 @@ impl Lab {
     }
 
     /// Waits until nothing of any job runs on head and hosts, and returns what is left after
-    /// `bound`. Processes of sshd do not count: on a cut host they outlive the login.
+    /// `bound`. Services do not count, and processes of sshd neither: on a cut host they outlive
+    /// the login.
     pub fn leftovers(&self, bound: Duration) -> Vec<Resident> {
         let mut left = Vec::new();
         processes::holds_within(bound, || {
@@ -201,7 +235,7 @@ impl Lab {
 
     fn residents(&self) -> Vec<Resident> {
         let mut head = self.head.processes();
-        head.retain(|process| process.name != "px-wire");
+        head.retain(|process| !space::is_service(&process.name));
         let shown = |host: &str, processes: Vec<Process>| -> Vec<Resident> {
             let of = |process: Process| Resident {
                 host: host.to_owned(),
@@ -229,6 +263,7 @@ impl Drop for Lab {
     fn drop(&mut self) {
         let swept = std::panic::catch_unwind(lock::sweep);
         self.hosts.iter().for_each(Host::reap);
+        self.daemons.iter_mut().for_each(Daemon::reap);
         if let Err(panic) = swept
             && !std::thread::panicking()
         {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::keys::Key;
 use super::plan::{HostPlan, Plan};
+use super::slurm_conf::SlurmPlan;
 use super::texts;
 
 fn write(path: &Path, text: &str, mode: u32) {
@@ -27,6 +28,10 @@ pub(super) fn write_head(lab: &Path, plan: &Plan, keys: &[Key]) {
     write(&head.join("known_hosts"), &known, 0o644);
     write(&head.join("etc/hosts"), &texts::hosts(count), 0o644);
     write(&head.join("etc/ssh/ssh_config"), &texts::ssh_config(lab, count), 0o644);
+    write(&head.join("setup.sh"), &texts::head_setup(lab, plan), 0o644);
+    if let Some(slurm) = &plan.slurm {
+        write_slurm(lab, slurm, count, &keys[0]);
+    }
     write_user(&head, "/bin/sh");
 }
 
@@ -42,6 +47,18 @@ pub(super) fn write_host(lab: &Path, number: usize, own: &HostPlan, plan: &Plan,
     // A locked root, as some machines have it, could not log in.
     write(&host.join("etc/shadow"), "root:*:19000:0:99999:7:::\n", 0o600);
     write_user(&host, &own.shell);
+}
+
+/// Writes what Slurm reads on all hosts, and makes its directories.
+fn write_slurm(lab: &Path, plan: &SlurmPlan, hosts: usize, key: &Key) {
+    write(&lab.join("slurm.sh"), include_str!("../../lab/slurm.sh"), 0o644);
+    write(&lab.join("slurm.conf"), &plan.conf(lab, hosts), 0o644);
+    // Any secret text does.
+    write(&lab.join("munge.key"), &key.private, 0o600);
+    for name in plan.nodes(hosts).into_iter().chain(["head".to_owned()]) {
+        fs::create_dir_all(lab.join(&name).join("tmp")).expect("a directory");
+    }
+    fs::create_dir_all(lab.join("head/run")).expect("a directory");
 }
 
 /// Gives root on one host a home and a login shell.

@@ -139,11 +139,10 @@ impl Host {
         self
     }
 
-    /// The live processes on it, those of its sshd left out.
+    /// The live processes on it, its services left out.
     pub fn processes(&self) -> Vec<Process> {
         let mut found = self.space().map(|space| space.processes()).unwrap_or_default();
-        // Newer versions call a login `sshd-session`.
-        found.retain(|process| !process.name.starts_with("sshd"));
+        found.retain(|process| !space::is_service(&process.name));
         found
     }
 

@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use super::Lab;
+use super::mpi::Mpi;
+use super::slurm_conf::{self, SlurmPlan};
 use super::texts::MOST;
 
 /// How many logins a host's sshd lets be under way at once.
@@ -77,13 +79,20 @@ impl HostPlan {
 pub struct Plan {
     pub(super) hosts: Vec<HostPlan>,
     pub(super) cables: Cables,
+    pub(super) slurm: Option<SlurmPlan>,
+    pub(super) mpis: Vec<Mpi>,
 }
 
 impl Plan {
     /// A lab of `hosts` equal hosts.
     pub(super) fn of(hosts: usize) -> Self {
         assert!(hosts <= MOST, "at most {MOST} hosts");
-        Plan { hosts: vec![HostPlan::default(); hosts], cables: Cables::default() }
+        Plan {
+            hosts: vec![HostPlan::default(); hosts],
+            cables: Cables::default(),
+            slurm: None,
+            mpis: Vec::new(),
+        }
     }
 
     /// Changes one host, by its number from 1.
@@ -110,6 +119,18 @@ impl Plan {
         self
     }
 
+    /// Gives it a Slurm: every host is a node, the head submits.
+    pub fn slurm(mut self, change: impl FnOnce(&mut SlurmPlan) -> &mut SlurmPlan) -> Self {
+        change(self.slurm.get_or_insert_default());
+        self
+    }
+
+    /// Lets its hosts run programs of an MPI.
+    pub fn mpi(mut self, mpi: Mpi) -> Self {
+        self.mpis.push(mpi);
+        self
+    }
+
     /// Tells whether this machine can have such a lab.
     ///
     /// # Errors
@@ -117,6 +138,11 @@ impl Plan {
     /// The reason why it cannot.
     pub fn possible(&self) -> Result<(), String> {
         available()?;
+        let slurm = self.slurm.iter().flat_map(|_| slurm_conf::PROGRAMS);
+        let needed = slurm.chain(self.mpis.iter().flat_map(|mpi| mpi.programs()));
+        if let Some(program) = first_missing(needed) {
+            return Err(format!("there is no `{program}`"));
+        }
         if self.cables == Cables::Wire && !Path::new("/dev/net/tun").exists() {
             return Err("there is no /dev/net/tun".to_owned());
         }
@@ -137,8 +163,8 @@ impl Plan {
 }
 
 /// What brings up a lab or talks to one.
-const PROGRAMS: [&str; 9] =
-    ["ip", "nft", "nsenter", "unshare", "mount", "umount", "ssh", "ssh-keygen", "hostname"];
+const PROGRAMS: [&str; 10] =
+    ["ip", "nft", "nsenter", "unshare", "mount", "umount", "ssh", "ssh-keygen", "sshd", "hostname"];
 
 /// Tells whether this machine can have a lab at all.
 ///
@@ -154,11 +180,7 @@ fn look() -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         return Err("hosts of a lab need root".to_owned());
     }
-    let path = std::env::var("PATH").unwrap_or_default();
-    let missing = PROGRAMS.into_iter().find(|program| !is_found(program, &path));
-    // It is in no plain user's PATH, and wants to be called by its whole path.
-    let missing = missing.or((!is_found("sshd", &(path + ":/usr/sbin"))).then_some("sshd"));
-    if let Some(program) = missing {
+    if let Some(program) = first_missing(PROGRAMS) {
         return Err(format!("there is no `{program}`"));
     }
     // In namespaces of its own, which end with it.
@@ -174,6 +196,9 @@ fn look() -> Result<(), String> {
     Err(format!("the kernel allows no hosts: {}", said.trim()))
 }
 
-fn is_found(program: &str, path: &str) -> bool {
-    path.split(':').any(|directory| Path::new(directory).join(program).exists())
+fn first_missing(programs: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    // Daemons are in no plain user's PATH.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
+    let is_there = |program: &str| path.split(':').any(|dir| Path::new(dir).join(program).exists());
+    programs.into_iter().find(|program| !is_there(program))
 }

@@ -120,6 +120,14 @@ impl Space {
     }
 }
 
+/// Tells whether a process of this name belongs to a host and not to a job. What Slurm starts for
+/// a job, `slurmstepd`, is the job's.
+pub(super) fn is_service(name: &str) -> bool {
+    const SERVICES: [&str; 5] = ["px-wire", "munged", "slurmctld", "slurmscriptd", "slurmd"];
+    // Newer versions call a login `sshd-session`.
+    name.starts_with("sshd") || SERVICES.contains(&name)
+}
+
 /// Runs a command that must end well.
 pub(super) fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output();

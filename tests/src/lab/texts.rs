@@ -4,13 +4,17 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use super::plan::{HostPlan, Startups};
+use super::plan::{HostPlan, Plan, Startups};
+use super::slurm_conf;
 
 /// The head's address.
 pub const HEAD: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
 /// An address, named `nowhere`, that swallows what is sent to it without an answer.
 pub const NOWHERE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 250);
+
+/// The network of head and hosts.
+pub(super) const NETWORK: &str = "10.77.0.0/24";
 
 /// The most hosts that have addresses.
 pub const MOST: usize = 200;
@@ -110,6 +114,18 @@ pub(super) fn ssh_config(lab: &Path, hosts: usize) -> String {
          UserKnownHostsFile {lab}/head/known_hosts\n  GlobalKnownHostsFile /dev/null\n  \
          StrictHostKeyChecking yes\n  LogLevel ERROR\n"
     )
+}
+
+/// Lines that the head runs before each command.
+pub(super) fn head_setup(lab: &Path, plan: &Plan) -> String {
+    let mut lines = String::new();
+    if plan.slurm.is_some() {
+        lines += slurm_conf::HEAD_SETUP;
+    }
+    for mpi in &plan.mpis {
+        lines += &mpi.setup(lab);
+    }
+    lines
 }
 
 /// The line of `known_hosts` for a host.
