@@ -31,6 +31,7 @@ pub mod placement;
 mod plan;
 mod progress;
 pub mod rendezvous;
+pub mod slurm;
 pub mod ssh;
 mod supervise;
 pub mod values;

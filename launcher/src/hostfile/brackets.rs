@@ -1,4 +1,10 @@
 //! Ranges in host names: `node[01-03]-ib` is three hosts.
+//!
+//! Numbers are padded as the first of their range is. Several brackets in one name multiply, in the
+//! order of Slurm: of three and more the last counts fastest, then the first, then the second. Nothing
+//! is sorted and nothing is dropped: `n[2,1,1]` is three names.
+
+use std::iter::once;
 
 use nom::Parser;
 use nom::branch::alt;
@@ -10,57 +16,11 @@ use nom::sequence::{delimited, preceded};
 
 use super::fault::{Fault, Found};
 use super::name::name;
-use super::stop::{Parsed, character, finish, is_end, must, stop, word};
-use super::{MOST_HOSTS, MOST_NAME};
-
-/// Expands a comma-separated list of host names with ranges, as `scontrol show hostnames` does.
-///
-/// Several brackets in one name multiply, the last one counting fastest. Numbers are padded as the
-/// first of their range is. Nothing is sorted and nothing is dropped: `n[2,1,1]` is three names.
-///
-/// Where Slurm (22.05) differs:
-///
-/// | list | here | Slurm |
-/// |---|---|---|
-/// | `n[1-2]-ib`, text behind the last bracket | `n1-ib`, `n2-ib` | refused |
-/// | `a[1-2]b[1-2]c[1-2]`, three brackets or more | the last counts fastest, the first slowest | same names, other order |
-/// | `n[1-010]` | refused: 1 or 001? | `n1` to `n10` |
-/// | `n[1-]`, `n[ 1-2]` | refused | `n1`; `n01`, `n02` |
-/// | `n[1-2`, no closing bracket | refused | `n]` |
-/// | `[1-3]`, a range at the beginning | refused: there an IPv6 address begins | `1`, `2`, `3` |
-/// | a number of more than 15 digits | refused | taken |
-///
-/// # Errors
-/// What is wrong; also more than 65,536 names, or a name of more than 253 characters.
-///
-/// # Examples
-/// ```
-/// let hosts = pxrun::hostfile::brackets::expand("n[08-10,12],login").unwrap();
-/// assert_eq!(hosts, ["n08", "n09", "n10", "n12", "login"]);
-/// ```
-pub fn expand(list: &str) -> Result<Vec<String>, Fault> {
-    let one = |input| {
-        let (rest, found) = must(pattern, |rest| Fault::NoHost(word(rest))).parse(input)?;
-        if found.longest() > MOST_NAME {
-            return stop(input, Fault::NameLength(found.longest()));
-        }
-        match rest.chars().next() {
-            None | Some(',') => Ok((rest, found)),
-            Some(_) => stop(rest, Fault::HostCharacter(character(rest))),
-        }
-    };
-    let parsed = separated_list1(char(','), one).parse(list);
-    let (_, patterns) = finish(parsed).map_err(|stopped| stopped.fault)?;
-    let count = patterns.iter().fold(0u64, |sum, pattern| sum.saturating_add(pattern.count()));
-    if count > MOST_HOSTS as u64 {
-        return Err(Fault::TooManyHosts(count));
-    }
-    Ok(patterns.iter().flat_map(Pattern::names).collect())
-}
+use super::stop::{Parsed, character, is_end, must, stop};
 
 /// A name that may stand for many.
 #[derive(Debug)]
-pub(super) struct Pattern<'a>(Vec<Piece<'a>>);
+pub(crate) struct Pattern<'a>(Vec<Piece<'a>>);
 
 #[derive(Debug)]
 enum Piece<'a> {
@@ -94,20 +54,22 @@ impl<'a> Pattern<'a> {
 
     /// The names. How many they are is to be looked at before.
     pub fn names(&self) -> Vec<String> {
-        let mut names = vec![String::new()];
-        for piece in &self.0 {
-            match piece {
-                Piece::Text(text) => names.iter_mut().for_each(|name| name.push_str(text)),
-                Piece::Ranges(ranges) => {
-                    let numbers = |name: &String| {
-                        let join = |number: String| format!("{name}{number}");
-                        ranges.iter().flat_map(Range::numbers).map(join).collect::<Vec<_>>()
-                    };
-                    names = names.iter().flat_map(numbers).collect();
-                }
+        let pieces: Vec<Vec<String>> = self.0.iter().map(Piece::texts).collect();
+        // Slurm pulls the last range out of a name and pushes it for each of the rest, of which again
+        // the last is pulled out: so the one before the last turns slowest.
+        let ranges = |piece: &Piece<'_>| matches!(piece, Piece::Ranges(_));
+        let last = self.0.iter().rposition(ranges).unwrap_or(0);
+        let fastest_first: Vec<usize> =
+            once(last).chain((0..pieces.len()).filter(|&at| at != last)).collect();
+        let mut chosen = vec![0; pieces.len()];
+        let name = |mut number: usize| {
+            for &at in &fastest_first {
+                chosen[at] = number % pieces[at].len();
+                number /= pieces[at].len();
             }
-        }
-        names
+            pieces.iter().zip(&chosen).map(|(texts, &at)| texts[at].as_str()).collect::<String>()
+        };
+        (0..self.count() as usize).map(name).collect()
     }
 }
 
@@ -118,6 +80,14 @@ impl Piece<'_> {
             Piece::Ranges(ranges) => ranges
                 .iter()
                 .fold(0u64, |sum, range| sum.saturating_add(range.last - range.first + 1)),
+        }
+    }
+
+    /// What it may stand for: never empty.
+    fn texts(&self) -> Vec<String> {
+        match self {
+            Piece::Text(text) => vec![(*text).to_owned()],
+            Piece::Ranges(ranges) => ranges.iter().flat_map(Range::numbers).collect(),
         }
     }
 
@@ -143,10 +113,7 @@ impl Range {
 }
 
 /// Parses a name with ranges in it.
-pub(super) fn pattern(input: &str) -> Parsed<'_, Pattern<'_>> {
-    if let Some(inside) = input.strip_prefix('[') {
-        return stop(inside, Fault::Ipv6Address(Found::until(inside, |next| next == ']')));
-    }
+pub(crate) fn pattern(input: &str) -> Parsed<'_, Pattern<'_>> {
     map(many1(alt((map(name, Piece::Text), map(ranges, Piece::Ranges)))), Pattern).parse(input)
 }
 

@@ -1,11 +1,11 @@
-//! What can be wrong with a hostfile, and how it is said.
+//! What can be wrong with a hostfile or with a list of hosts, and how it is said.
 
 use std::fmt;
 
 use px_runtime::failure::Message;
 use thiserror::Error;
 
-use super::{MOST_BYTES, MOST_HOSTS, MOST_NAME, MOST_SLOTS, Place};
+use super::{MOST_BYTES, MOST_HOSTS, MOST_NAME, MOST_NODES, MOST_SLOTS, Place};
 
 /// What was found instead; shown in back-quotes, without what cannot be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,14 +25,14 @@ impl Found {
     }
 
     /// Keeps the text up to the first such character, and never looks far for it.
-    pub(super) fn until(text: &str, end: impl Fn(char) -> bool) -> Self {
+    pub(crate) fn until(text: &str, end: impl Fn(char) -> bool) -> Self {
         let word: String =
             text.chars().take(MOST_SHOWN + 1).take_while(|&next| !end(next)).collect();
         Found::new(&word)
     }
 
     /// Whether there was nothing.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -98,6 +98,17 @@ pub enum Fault {
     RangePadding(Found),
     #[error("ranges must be parted by `,` and end with `]`, found {0}")]
     RangeOpen(Found),
+
+    #[error("a list must have at most {MOST_BYTES} bytes (1 MiB), found {0}")]
+    ListSize(usize),
+    #[error("a list must stand for at most {MOST_NODES} nodes, found {0}")]
+    TooManyNodes(u64),
+    #[error("a count must be a whole number from 1 to {MOST_SLOTS}, found {0}")]
+    Count(Found),
+    #[error("a repetition must be as in `2(x3)`, from 1 to {MOST_NODES}, found {0}")]
+    Repetition(Found),
+    #[error("counts must be parted by `,`, found {0}")]
+    CountEnd(Found),
 
     #[error("`{field}` must be a whole number from 1 to {MOST_SLOTS}, found {found}")]
     Number { field: &'static str, found: Found },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::entry::{Spec, entry};
 use super::fault::{Fault, Found};
-use super::stop::{Stop, finish};
+use super::stop::{Stop, character, column, finish};
 use super::{Entry, MOST_BYTES, MOST_HOSTS, Place, Source, Wrong};
 
 const BOM: &[u8] = "\u{feff}".as_bytes();
@@ -63,6 +63,22 @@ pub fn parse_list(value: &str) -> Result<Vec<Entry>, Wrong> {
     Ok(entries)
 }
 
+/// Parses the value of a variable in which a scheduler names hosts, each once for a slot, with blanks
+/// between them.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn parse_words(variable: &'static str, value: &str) -> Result<Vec<Entry>, Wrong> {
+    let source = Source::Variable(variable);
+    let mut entries = Vec::new();
+    let mut line = Line { text: value, number: 1, column: 1, source: &source };
+    line.check_controls()?;
+    while let Some(next) = line.read_word(&mut entries)? {
+        line = next;
+    }
+    Ok(entries)
+}
+
 /// A line, or what is left of it, and where it comes from.
 struct Line<'a> {
     text: &'a str,
@@ -95,6 +111,23 @@ impl<'a> Line<'a> {
         self.expand(&spec, entries)?;
         let next = rest.strip_prefix(',');
         Ok(next.map(|text| Line { text, column: self.place(text).column, ..*self }))
+    }
+
+    /// Gives what follows the word, if there was one.
+    fn read_word(&self, entries: &mut Vec<Entry>) -> Result<Option<Self>, Wrong> {
+        let blank = [' ', '\t'];
+        let text = self.text.trim_start_matches(blank);
+        let (word, next) = text.split_at(text.find(blank).unwrap_or(text.len()));
+        if word.is_empty() {
+            return Ok(None);
+        }
+        let word = Line { text: word, column: self.place(text).column, ..*self };
+        let (rest, spec) = finish(entry(word.text)).map_err(|stop| word.wrong(stop))?;
+        if !rest.is_empty() {
+            return Err(word.wrong(Stop { rest, fault: Fault::HostCharacter(character(rest)) }));
+        }
+        word.expand(&spec, entries)?;
+        Ok(Some(Line { text: next, column: self.place(next).column, ..*self }))
     }
 
     fn check_controls(&self) -> Result<(), Wrong> {
@@ -133,8 +166,7 @@ impl<'a> Line<'a> {
 
     /// Where the rest of the line begins.
     fn place(&self, rest: &str) -> Place {
-        let before = self.text.len().saturating_sub(rest.len());
-        let column = self.text.get(..before).map_or(0, |text| text.chars().count()) as u32;
-        Place { source: self.source.clone(), line: self.number, column: self.column + column }
+        let column = self.column + column(self.text, rest) - 1;
+        Place { source: self.source.clone(), line: self.number, column }
     }
 }

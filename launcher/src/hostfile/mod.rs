@@ -29,20 +29,20 @@
 //! ```
 
 pub mod allocation;
-pub mod brackets;
+pub(crate) mod brackets;
 mod entry;
 pub mod fault;
 mod lines;
 mod name;
 pub mod place;
 mod read;
-mod stop;
+pub(crate) mod stop;
 
 #[cfg(test)]
 mod tests;
 
 pub use fault::Wrong;
-pub use lines::{parse, parse_list};
+pub use lines::{parse, parse_list, parse_words};
 pub use place::{Place, Source};
 pub use read::read;
 
@@ -50,6 +50,8 @@ pub use read::read;
 pub const MOST_BYTES: usize = 1 << 20;
 /// Most hosts that one hostfile or one `--host` may name, each as often as it is named.
 pub const MOST_HOSTS: usize = 65_536;
+/// Most nodes that a list of Slurm's may stand for.
+pub const MOST_NODES: usize = 1 << 20;
 /// Most slots of a host.
 pub const MOST_SLOTS: u32 = 65_535;
 /// Most characters of a host's or a user's name (as in DNS).

@@ -10,6 +10,8 @@ pub enum Source {
     File(Arc<str>),
     /// The value of `-H` or `--host`.
     HostOption,
+    /// The value of an environment variable.
+    Variable(&'static str),
 }
 
 /// A line and a column, both from 1; columns count characters.
@@ -24,11 +26,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// Names the line alone, `hosts:3`; an option is one line, so its column stays: `-H:1:5`.
+    /// Names the line alone, `hosts:3`; an option or a variable is one line, so its
+    /// column stays: `-H:1:5`.
     pub fn short(&self) -> String {
         match &self.source {
             Source::File(name) => format!("{name}:{}", self.line),
-            Source::HostOption => self.to_string(),
+            Source::HostOption | Source::Variable(_) => self.to_string(),
         }
     }
 }
@@ -38,6 +41,7 @@ impl fmt::Display for Place {
         let name = match &self.source {
             Source::File(name) => name,
             Source::HostOption => "-H",
+            Source::Variable(name) => name,
         };
         write!(out, "{name}:{}:{}", self.line, self.column)
     }

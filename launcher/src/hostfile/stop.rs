@@ -6,11 +6,11 @@ use nom::{IResult, Parser};
 use super::fault::{Fault, Found};
 
 /// What a parser of a line gives: the rest and a value, or where it stopped.
-pub(super) type Parsed<'a, T> = IResult<&'a str, T, Stop<'a>>;
+pub(crate) type Parsed<'a, T> = IResult<&'a str, T, Stop<'a>>;
 
 /// A fault at the beginning of `rest`, which is a tail of the line.
 #[derive(Debug)]
-pub(super) struct Stop<'a> {
+pub(crate) struct Stop<'a> {
     pub rest: &'a str,
     pub fault: Fault,
 }
@@ -28,12 +28,12 @@ impl<'a> ParseError<&'a str> for Stop<'a> {
 }
 
 /// Stops for good.
-pub(super) fn stop<T>(rest: &str, fault: Fault) -> Parsed<'_, T> {
+pub(crate) fn stop<T>(rest: &str, fault: Fault) -> Parsed<'_, T> {
     Err(nom::Err::Failure(Stop { rest, fault }))
 }
 
 /// Runs a parser that must succeed; where it does not, the fault is made from what is there.
-pub(super) fn must<'a, T>(
+pub(crate) fn must<'a, T>(
     mut parser: impl Parser<&'a str, Output = T, Error = Stop<'a>>,
     fault: impl Fn(&'a str) -> Fault,
 ) -> impl FnMut(&'a str) -> Parsed<'a, T> {
@@ -43,8 +43,14 @@ pub(super) fn must<'a, T>(
     }
 }
 
+/// The column at which a tail of a line begins, from 1, in characters.
+pub(crate) fn column(line: &str, rest: &str) -> u32 {
+    let before = line.len().saturating_sub(rest.len());
+    line.get(..before).map_or(0, |text| text.chars().count()) as u32 + 1
+}
+
 /// Turns the end of a parse into a plain result.
-pub(super) fn finish<'a, T>(parsed: Parsed<'a, T>) -> Result<(&'a str, T), Stop<'a>> {
+pub(crate) fn finish<'a, T>(parsed: Parsed<'a, T>) -> Result<(&'a str, T), Stop<'a>> {
     parsed.map_err(|error| match error {
         nom::Err::Error(stop) | nom::Err::Failure(stop) => stop,
         // These parsers have all of their input, so none asks for more.
@@ -53,17 +59,17 @@ pub(super) fn finish<'a, T>(parsed: Parsed<'a, T>) -> Result<(&'a str, T), Stop<
 }
 
 /// What ends a word.
-pub(super) fn is_end(character: char) -> bool {
+pub(crate) fn is_end(character: char) -> bool {
     matches!(character, ' ' | '\t' | '#' | ',')
 }
 
 /// The word at the beginning of the rest, or as much of it as is shown.
-pub(super) fn word(rest: &str) -> Found {
+pub(crate) fn word(rest: &str) -> Found {
     Found::until(rest, is_end)
 }
 
 /// The character at the beginning of the rest.
-pub(super) fn character(rest: &str) -> Found {
+pub(crate) fn character(rest: &str) -> Found {
     let end = rest.chars().next().map_or(0, char::len_utf8);
     Found::new(&rest[..end])
 }

@@ -3,8 +3,7 @@
 use proptest::prelude::*;
 
 use super::allocation::{Slots, allocate};
-use super::brackets::expand;
-use super::{Entry, MOST_BYTES, MOST_HOSTS, parse, parse_list};
+use super::{Entry, MOST_BYTES, MOST_HOSTS, parse, parse_list, parse_words};
 
 fn entries(text: &str) -> Vec<Entry> {
     parse("hosts", text.as_bytes()).unwrap_or_else(|wrong| panic!("{text:?}: {wrong}"))
@@ -64,7 +63,7 @@ fn ranges_keep_their_zeros_and_multiply() {
     let list = short(&entries("n[01-03,12]-ib:2"));
     assert_eq!(list, ["n01-ib slots 2", "n02-ib slots 2", "n03-ib slots 2", "n12-ib slots 2"]);
     assert_eq!(
-        expand("r[1-2]n[08-10]").unwrap(),
+        short(&entries("r[1-2]n[08-10]")),
         ["r1n08", "r1n09", "r1n10", "r2n08", "r2n09", "r2n10"]
     );
     for (list, found) in [
@@ -81,8 +80,6 @@ fn ranges_keep_their_zeros_and_multiply() {
         ("n[1-300][1-300]", "found 90000"),
         ("n[0-999999999][0-999999999][0-999999999]", "found 18446744073709551615"),
     ] {
-        let message = expand(list).unwrap_err().to_string();
-        assert!(message.ends_with(found), "{list}: {message}");
         assert!(wrong(list).ends_with(found), "{list}: {}", wrong(list));
     }
 }
@@ -102,6 +99,25 @@ fn a_list_has_the_entries_of_a_file_parted_by_commas() {
     assert!(wrong_list("a#b").starts_with("-H:1:2: comments"));
     assert!(wrong_list("a\nb").starts_with("-H:1:2: control characters"));
     assert!(wrong_list("a,-oProxyCommand=x").starts_with("-H:1:3: a host must not begin with `-`"));
+}
+
+#[test]
+fn a_schedulers_variable_names_a_host_for_each_slot() {
+    let list = parse_words("LSB_HOSTS", " b a\tb  c ").unwrap();
+    assert_eq!(short(&list), ["b", "a", "b", "c"]);
+    assert_eq!(list[2].place.to_string(), "LSB_HOSTS:1:6");
+    let hosts = allocate(&list).unwrap();
+    assert_eq!(hosts[0].reason, "2 lines, LSB_HOSTS:1:2 and LSB_HOSTS:1:6");
+    assert!(parse_words("LSB_HOSTS", " \t").unwrap().is_empty());
+    let wrong = |value| parse_words("LSB_HOSTS", value).unwrap_err().to_string();
+    assert!(wrong("a b,c").starts_with("LSB_HOSTS:1:4: a host must have a name"));
+    assert!(wrong("a #b").starts_with("LSB_HOSTS:1:3: a host must come first"));
+    assert!(wrong("a ü").starts_with("LSB_HOSTS:1:3: a host must come first"));
+    assert!(wrong("a -oProxyCommand=x").starts_with("LSB_HOSTS:1:3: a host must not begin with"));
+    assert!(wrong("a\nb").starts_with("LSB_HOSTS:1:2: control characters"));
+    let most = "a ".repeat(MOST_HOSTS);
+    assert_eq!(parse_words("LSB_HOSTS", &most).unwrap().len(), MOST_HOSTS);
+    assert!(wrong(&format!("{most}b")).starts_with("LSB_HOSTS:1:131073: at most 65536 hosts"));
 }
 
 #[test]
@@ -278,8 +294,8 @@ proptest! {
     fn a_padded_range_counts_from_first_to_last(first in 0u32..2000, more in 0u32..200, width in 1usize..6) {
         let last = first + more;
         let list = format!("n[{first:0width$}-{last:0width$}]x");
-        let names = expand(&list);
+        let names = short(&entries(&list));
         let wanted: Vec<String> = (first..=last).map(|number| format!("n{number:0width$}x")).collect();
-        prop_assert_eq!(names, Ok(wanted));
+        prop_assert_eq!(names, wanted);
     }
 }
