@@ -1,7 +1,7 @@
 //! Which hosts the user named, and which of them is this one.
 
 use std::net::{IpAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use px_runtime::failure::Message;
@@ -10,7 +10,7 @@ use px_runtime::link::joining::Allowed;
 use px_runtime::link::lease;
 
 use crate::hostfile::allocation::{Host, Slots, allocate};
-use crate::hostfile::{parse_list, read};
+use crate::hostfile::{Entry, parse_list, parse_words, read};
 use crate::options::Options;
 use crate::placement::{MapBy, Oversubscribe, Room, Wish};
 use crate::ssh::command::Rsh;
@@ -53,7 +53,8 @@ pub struct ReachBy {
     pub packing: Packing,
 }
 
-/// Takes the hosts from the options or from `PX_HOSTFILE`; `None` for this one alone.
+/// Takes the hosts from the options, from `PX_HOSTFILE` or from the scheduler of this job; `None` for this
+/// one alone.
 ///
 /// # Errors
 /// Whatever is wrong with a hostfile or an option.
@@ -76,10 +77,13 @@ pub fn listing(options: &Options, wish: Wish) -> Result<Option<Listing>, Message
         entries.extend(parse_list(text)?);
         from.push("`-H`".to_owned());
     }
-    if from.is_empty() {
-        return Ok(None);
-    }
-    let hosts = allocate(&entries)?;
+    let hosts = if from.is_empty() {
+        let Some((variable, entries)) = scheduled()? else { return Ok(None) };
+        from.push(format!("`{variable}`"));
+        one_slot_each(allocate(&entries)?)
+    } else {
+        allocate(&entries)?
+    };
     let reach = reach(options)?;
     if let Some(least) = reach.least.filter(|&least| least as usize > hosts.len()) {
         let text = format!("`--min-hosts {least}` asks for more than the {} listed", hosts.len());
@@ -95,6 +99,30 @@ pub fn listing(options: &Options, wish: Wish) -> Result<Option<Listing>, Message
 pub fn unnamed(options: &Options, wish: Wish) -> Result<Listing, Message> {
     let from = "the launcher".to_owned();
     Ok(Listing { hosts: Vec::new(), from, wish, reach: reach(options)? })
+}
+
+/// Takes the hosts from what PBS or LSF says to a job, and the variable that says it. Inside a job of
+/// Slurm's, which has an allocation of its own, they would be another job's.
+fn scheduled() -> Result<Option<(&'static str, Vec<Entry>)>, Message> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if variable("SLURM_JOB_ID").is_some() {
+        return Ok(None);
+    }
+    if let Some(file) = variable("PBS_NODEFILE") {
+        return Ok(Some(("PBS_NODEFILE", read(Path::new(&file))?)));
+    }
+    let Some(words) = variable("LSB_HOSTS") else { return Ok(None) };
+    let entries = parse_words("LSB_HOSTS", &words.to_string_lossy())?;
+    Ok((!entries.is_empty()).then_some(("LSB_HOSTS", entries)))
+}
+
+/// A scheduler names a host once for each slot, so one name alone is one slot and not its cores.
+fn one_slot_each(mut hosts: Vec<Host>) -> Vec<Host> {
+    for host in hosts.iter_mut().filter(|host| host.slots == Slots::Cores) {
+        host.slots = Slots::Counted(1);
+        host.reason = format!("1 line, {}", host.place.short());
+    }
+    hosts
 }
 
 /// How ranks are to be placed.

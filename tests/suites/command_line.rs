@@ -221,6 +221,67 @@ fn a_dry_run_starts_nothing_and_shows_the_plan() {
     Job::new("-np 2 --dry-run -k --run per-rank cat").input("a\n").run().own_error();
 }
 
+/// What a dry run says of the ranks, and of each host after its name.
+fn hosts(job: impl FnOnce(Job) -> Job) -> Vec<String> {
+    let job = job(Job::new("--dry-run=offline"));
+    let text = job.words("true").input("").run().ok().text();
+    let said = |line: &&str| line.starts_with("ranks ") || line.contains(" ? ");
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.lines().filter(said).map(words).collect()
+}
+
+#[test]
+fn the_hosts_of_pbs_and_lsf_are_used_where_none_are_named() {
+    let scratch = Scratch::new();
+    let nodes = scratch.file("nodes", "b\na.cluster\nb\nc\n");
+    let name = nodes.display().to_string();
+    let pbs = |job: Job| job.env("PBS_NODEFILE", &nodes);
+    assert_eq!(
+        hosts(pbs)[..3],
+        [
+            "ranks 4 on 3 hosts from `PBS_NODEFILE`".to_owned(),
+            format!("b 2 ? 2 lines, {name}:1 and {name}:3"),
+            format!("a.cluster 1 ? 1 line, {name}:2"),
+        ]
+    );
+    let lsf = |job: Job| job.env("LSB_HOSTS", "far1 far2 far1");
+    assert_eq!(
+        hosts(lsf)[..3],
+        [
+            "ranks 3 on 2 hosts from `LSB_HOSTS`",
+            "far1 2 ? 2 lines, LSB_HOSTS:1:1 and LSB_HOSTS:1:11",
+            "far2 1 ? 1 line, LSB_HOSTS:1:6",
+        ]
+    );
+    let first = |job: fn(Job) -> Job| hosts(|given| job(pbs(lsf(given)))).swap_remove(0);
+    assert!(first(|job| job).ends_with("from `PBS_NODEFILE`"));
+    assert_eq!(first(|job| job.words("-H n1:2")), "ranks 2 on 1 host from `-H`");
+    let listed = scratch.file("listed", "n1:3\n");
+    let given = hosts(|job| pbs(lsf(job)).env("PX_HOSTFILE", &listed)).swap_remove(0);
+    assert_eq!(given, format!("ranks 3 on 1 host from {}", listed.display()));
+    let empty = hosts(|job| job.env("PBS_NODEFILE", "").env("LSB_HOSTS", " ")).swap_remove(0);
+    assert!(!empty.contains("host"), "{empty}");
+    let slurm =
+        [("SLURM_JOB_ID", "1"), ("SLURM_JOB_NODELIST", "n1"), ("SLURM_JOB_CPUS_PER_NODE", "2")];
+    let inside = |job: Job| slurm.iter().fold(job, |job, (name, value)| job.env(name, value));
+    let found = hosts(|job| inside(pbs(lsf(job)))).join("\n");
+    assert!(!found.contains("PBS_NODEFILE") && !found.contains("LSB_HOSTS"), "{found}");
+}
+
+#[test]
+fn a_schedulers_list_that_is_wrong_is_refused_at_its_place() {
+    Job::new("true")
+        .env("LSB_HOSTS", "a b,c")
+        .run()
+        .own_error()
+        .says("LSB_HOSTS:1:4: a host must have a name of letters, digits");
+    Job::new("true")
+        .env("PBS_NODEFILE", "/no/such")
+        .run()
+        .own_error()
+        .says("cannot open hostfile `/no/such`: No such file");
+}
+
 #[test]
 fn a_dry_run_leaves_a_stream_alone() {
     let (reader, mut writer) = std::io::pipe().unwrap();
