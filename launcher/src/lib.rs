@@ -31,7 +31,6 @@ pub mod placement;
 mod plan;
 mod progress;
 pub mod rendezvous;
-pub mod slurm;
 pub mod ssh;
 mod supervise;
 pub mod values;
