@@ -1,5 +1,7 @@
 //! Which hosts the user named, and which of them is this one.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +14,8 @@ use px_runtime::link::lease;
 use crate::hostfile::allocation::{Host, Slots, allocate};
 use crate::hostfile::{Entry, parse_list, parse_words, read};
 use crate::options::Options;
-use crate::placement::{MapBy, Oversubscribe, Room, Wish};
+use crate::placement::{MapBy, Oversubscribe, Room, Wish, place};
+use crate::slurm::allocation::Allocation;
 use crate::ssh::command::Rsh;
 use crate::values;
 
@@ -59,12 +62,32 @@ pub struct ReachBy {
 /// # Errors
 /// Whatever is wrong with a hostfile or an option.
 pub fn listing(options: &Options, wish: Wish) -> Result<Option<Listing>, Message> {
+    let (entries, from) = named(options, std::env::var_os("PX_HOSTFILE"))?;
+    let (hosts, from) = if from.is_empty() {
+        let Some((variable, entries)) = scheduled()? else { return Ok(None) };
+        (one_slot_each(allocate(&entries)?), format!("`{variable}`"))
+    } else {
+        (allocate(&entries)?, from.join(", "))
+    };
+    let reach = reach(options)?;
+    if let Some(least) = reach.least.filter(|&least| least as usize > hosts.len()) {
+        let text = format!("`--min-hosts {least}` asks for more than the {} listed", hosts.len());
+        return Err(Message::new(text));
+    }
+    Ok(Some(Listing { hosts, from, wish, reach }))
+}
+
+/// The hosts that options name, or else a file that is named elsewhere; and where they are listed.
+fn named(
+    options: &Options,
+    elsewhere: Option<OsString>,
+) -> Result<(Vec<Entry>, Vec<String>), Message> {
     let mut entries = Vec::new();
     let mut from = Vec::new();
     let mut files: Vec<PathBuf> = options.all("hostfile").into_iter().map(PathBuf::from).collect();
     let named = options.raw("host");
     if files.is_empty() && named.is_none() {
-        files.extend(std::env::var_os("PX_HOSTFILE").filter(|f| !f.is_empty()).map(PathBuf::from));
+        files.extend(elsewhere.filter(|file| !file.is_empty()).map(PathBuf::from));
     }
     for file in files {
         entries.extend(read(&file)?);
@@ -77,19 +100,32 @@ pub fn listing(options: &Options, wish: Wish) -> Result<Option<Listing>, Message
         entries.extend(parse_list(text)?);
         from.push("`-H`".to_owned());
     }
-    let hosts = if from.is_empty() {
-        let Some((variable, entries)) = scheduled()? else { return Ok(None) };
-        from.push(format!("`{variable}`"));
-        one_slot_each(allocate(&entries)?)
-    } else {
-        allocate(&entries)?
-    };
-    let reach = reach(options)?;
-    if let Some(least) = reach.least.filter(|&least| least as usize > hosts.len()) {
-        let text = format!("`--min-hosts {least}` asks for more than the {} listed", hosts.len());
-        return Err(Message::new(text));
+    Ok((entries, from))
+}
+
+/// Takes the nodes of an allocation that get ranks, options restricting which.
+///
+/// # Errors
+/// Whatever is wrong with a hostfile or an option; more is asked for than the allocation has.
+pub fn in_allocation(
+    options: &Options,
+    wish: Wish,
+    allocation: &Allocation,
+) -> Result<Listing, Message> {
+    let (entries, listed) = named(options, None)?;
+    let mut from = listed;
+    let mut hosts = allocation.hosts();
+    if !from.is_empty() {
+        hosts = allocation.restrict(allocate(&entries)?)?;
     }
-    Ok(Some(Listing { hosts, from: from.join(", "), wish, reach }))
+    from.push(allocation.title());
+    let from = from.join(", ");
+    // Who gets no rank needs no agent; the others have the same ranks without them.
+    let rooms: Vec<Room> = hosts.iter().filter_map(|host| host.room(None)).collect();
+    let used: HashSet<u32> = place(&rooms, &wish, &from)?.into_iter().collect();
+    let hosts = hosts.into_iter().zip(0..).filter(|(_, at)| used.contains(at));
+    let hosts = hosts.map(|(host, _)| host).collect();
+    Ok(Listing { hosts, from, wish, reach: reach(options)? })
 }
 
 /// Hosts that are not known yet, and how they will be reached.

@@ -213,6 +213,16 @@ fn meeting_place(plan: &Plan, world: World) -> Result<Box<dyn Rendezvous>, Messa
     Ok(rendezvous::of_step(environment, named, world.rank, world.size)?)
 }
 
+/// What agents must know of a plan before its root tells them more.
+pub fn duty(plan: &Plan) -> Duty {
+    let reach = plan.listing.as_ref().map(|listing| &listing.reach);
+    Duty {
+        lease: reach.map_or(lease::USUAL, |reach| reach.lease),
+        packing: reach.map_or(Packing::Plain, |reach| reach.packing),
+        grace: plan.job.grace,
+    }
+}
+
 /// Does the part of a process that is not the first of its world.
 ///
 /// # Errors
@@ -222,12 +232,7 @@ pub fn take_part(
     world: World,
     start: Option<fabric::Start>,
 ) -> Result<ExitCode, Refusal> {
-    let reach = plan.listing.as_ref().map(|listing| &listing.reach);
-    let duty = Duty {
-        lease: reach.map_or(lease::USUAL, |reach| reach.lease),
-        packing: reach.map_or(Packing::Plain, |reach| reach.packing),
-        grace: plan.job.grace,
-    };
+    let duty = duty(plan);
     if let Some(start) = start {
         return supervise::run(of_peer(start, duty));
     }

@@ -31,6 +31,7 @@ pub mod placement;
 mod plan;
 mod progress;
 pub mod rendezvous;
+pub mod slurm;
 pub mod ssh;
 mod supervise;
 pub mod values;
@@ -46,6 +47,7 @@ use px_runtime::sys::fd::secure_standard_streams;
 
 use backend::Way;
 use plan::Plan;
+use work::Gather;
 use world::World;
 
 /// What `--version` prints; also how a binary tells another that they are of one version.
@@ -104,6 +106,7 @@ fn run(start: Option<fabric::Start>) -> Result<ExitCode, Refusal> {
     match entrance(&words) {
         Some(Entrance::CheckAgent(hash)) => check_agent(hash),
         Some(Entrance::AsAgent(lease)) => agent::run(lease),
+        Some(Entrance::AsAgentOfSrun(orders)) => slurm::entrance::run(orders),
         None => job(words, start),
     }
 }
@@ -114,15 +117,17 @@ enum Entrance<'a> {
     CheckAgent(&'a OsStr),
     /// A host's login script: to serve a root elsewhere.
     AsAgent(Option<&'a OsStr>),
+    /// `srun`, which a root has started.
+    AsAgentOfSrun(&'a [OsString]),
 }
 
 fn entrance(words: &[OsString]) -> Option<Entrance<'_>> {
     let (first, rest) = words.split_first()?;
-    let rest: Vec<_> = rest.iter().map(OsString::as_os_str).collect();
-    match (first.to_str()?, rest.as_slice()) {
+    match (first.to_str()?, rest) {
         ("--check-agent", [hash]) => Some(Entrance::CheckAgent(hash)),
         ("--as-agent", []) => Some(Entrance::AsAgent(None)),
         ("--as-agent", [lease]) => Some(Entrance::AsAgent(Some(lease))),
+        (slurm::entrance::ENTRANCE, orders) => Some(Entrance::AsAgentOfSrun(orders)),
         _ => None,
     }
 }
@@ -150,9 +155,12 @@ fn job(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<ExitCode, R
             let gather = joined::gather(world, start);
             supervise::run(work::of_root(plan, Some(gather)))
         }
-        (Way::Local | Way::Ssh | Way::Slurm | Way::Mpi, None) => {
-            supervise::run(work::of_root(plan, None))
+        (Way::Slurm, None) => {
+            let gather =
+                Gather { they_wait: false, gather: Box::new(|plan, _| slurm::step::gather(plan)) };
+            supervise::run(work::of_root(plan, Some(gather)))
         }
+        (Way::Local | Way::Ssh | Way::Mpi, None) => supervise::run(work::of_root(plan, None)),
     }
 }
 

@@ -25,6 +25,7 @@ use crate::backend::{Choice, Way};
 use crate::hosts::Listing;
 use crate::options::Options;
 use crate::placement::{Oversubscribe, Wish};
+use crate::slurm::allocation::Allocation;
 use crate::{Refusal, command, hosts, values};
 
 /// Open files of one other host: a login's three pipes, a connection, and one to wait for it.
@@ -68,6 +69,8 @@ pub struct Plan {
     pub rendezvous: Option<PathBuf>,
     /// How the job is run.
     pub way: Way,
+    /// What Slurm gave the job in which this process runs, where that is used.
+    pub allocation: Option<Allocation>,
     /// Which hosts to use; `None` for this one.
     pub listing: Option<Listing>,
     /// Said before the job begins.
@@ -109,10 +112,17 @@ pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
     let np = options.value("np", |text| values::whole(text, 1, MOST_RANKS))?;
     let np = np.and_then(|np| u32::try_from(np).ok());
     let wish = hosts::wish(&options, np)?;
+    let allocation = match choice.way {
+        Way::Slurm => Allocation::read(|name| std::env::var(name).ok())?,
+        Way::Local | Way::Ssh | Way::Mpi | Way::Join(_) => None,
+    };
     let listing = match choice.way {
         Way::Local => None,
         Way::Ssh => hosts::listing(&options, wish)?,
-        Way::Slurm => None,
+        Way::Slurm => {
+            let found = allocation.as_ref();
+            found.map(|found| hosts::in_allocation(&options, wish, found)).transpose()?
+        }
         Way::Mpi => None,
         // Its hosts are known when its processes have met.
         Way::Join(_) => Some(hosts::unnamed(&options, wish)?),
@@ -226,6 +236,7 @@ pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
         launcher_env,
         rendezvous: options.raw("rendezvous").map(PathBuf::from),
         way: choice.way,
+        allocation,
         listing,
         notes,
         job,

@@ -1,6 +1,7 @@
 //! The mark of one login: it tells the answers of our script from whatever else a shell prints.
 
 use std::fmt;
+use std::str::FromStr;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -28,6 +29,22 @@ impl Mark {
 impl From<[u8; 16]> for Mark {
     fn from(bytes: [u8; 16]) -> Self {
         Mark(bytes)
+    }
+}
+
+/// The text is none of a mark's.
+#[derive(Debug, thiserror::Error)]
+#[error("a mark must be 32 hexadecimal digits")]
+pub struct NoMark;
+
+impl FromStr for Mark {
+    type Err = NoMark;
+
+    /// Reads what [`fmt::Display`] writes.
+    fn from_str(text: &str) -> Result<Self, NoMark> {
+        let number = u128::from_str_radix(text, 16).map_err(|_| NoMark)?;
+        let mark = Mark(number.to_be_bytes());
+        if mark.to_string() == text { Ok(mark) } else { Err(NoMark) }
     }
 }
 
