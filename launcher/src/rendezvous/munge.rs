@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::wait::until_ready;
 
 /// Most bytes of Slurm's configuration that are looked at.
-const MOST_BYTES: u64 = 1 << 20;
+const MOST_BYTES: usize = 1 << 20;
 /// How long `scontrol` may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -29,7 +29,7 @@ pub fn find(environment: impl Fn(&str) -> Option<OsString>) -> Result<Option<Mun
     let named = environment("SLURM_CONF").map_or("/etc/slurm/slurm.conf".into(), PathBuf::from);
     // The file costs no question to Slurm's controller; where there is none (nodes can get their
     // configuration from the controller) or it includes others, `scontrol` knows.
-    let socket = match File::open(&named).ok().and_then(|file| read(file, MOST_BYTES)) {
+    let socket = match File::open(&named).ok().and_then(read) {
         Some(text) => match socket(&text) {
             None if includes(&text) => ask_scontrol(),
             found => found,
@@ -39,9 +39,9 @@ pub fn find(environment: impl Fn(&str) -> Option<OsString>) -> Result<Option<Mun
     Munge::open(socket.as_deref())
 }
 
-fn read(from: impl Read, most: u64) -> Option<Vec<u8>> {
+fn read(file: File) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    from.take(most).read_to_end(&mut bytes).ok()?;
+    file.take(MOST_BYTES as u64).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
@@ -76,7 +76,7 @@ fn ask_scontrol() -> Option<PathBuf> {
     let told = scontrol.stdout.take().and_then(|mut out| {
         let deadline = Instant::now() + PATIENCE;
         let mut told = Vec::new();
-        while told.len() < 1 << 20 && until_ready(&out, PollFlags::IN, deadline).ok()? {
+        while told.len() < MOST_BYTES && until_ready(&out, PollFlags::IN, deadline).ok()? {
             let mut piece = [0; 4 << 10];
             match rustix::io::read(&mut out, &mut piece) {
                 Ok(0) => return Some(told),

@@ -75,7 +75,8 @@ impl Ear {
         }
         let line = std::mem::take(&mut self.heard);
         let begins = !std::mem::replace(&mut self.inside_noise, !is_whole);
-        let word = line.strip_prefix(&self.mark[..]).filter(|_| begins && is_whole);
+        let is_said = begins && is_whole && line.len() <= MOST_SAID;
+        let word = line.strip_prefix(&self.mark[..]).filter(|_| is_said);
         match word.and_then(|word| std::str::from_utf8(word).ok()) {
             Some(word) => events.push(Event::Credential(word.trim_end().to_owned())),
             None if line == b"\n" && begins => {}

@@ -54,6 +54,8 @@ fn a_mark_inside_a_line_is_noise() {
     assert_eq!(heard([&long[..]]).0, ["MUNGE:x:"]);
     let longer = [vec![b'x'; MOST_SAID], format!("{} MUNGE:x:\n", mark()).into_bytes()].concat();
     assert_eq!(heard([&longer[..]]).0, [""; 0]);
+    let no_end_yet = format!("\n{} {}\n", mark(), "x".repeat(MOST_SAID)).into_bytes();
+    assert_eq!(heard([&no_end_yet[..]]), (vec![], no_end_yet[1..].to_vec()));
 }
 
 #[test]
