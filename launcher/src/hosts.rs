@@ -14,7 +14,7 @@ use px_runtime::link::lease;
 use crate::hostfile::allocation::{Host, Slots, allocate};
 use crate::hostfile::{Entry, parse_list, parse_words, read};
 use crate::options::Options;
-use crate::placement::{MapBy, Oversubscribe, Room, Wish, place};
+use crate::placement::{MapBy, Origin, Oversubscribe, Room, Wish, place};
 use crate::slurm::allocation::Allocation;
 use crate::ssh::command::Rsh;
 use crate::values;
@@ -28,7 +28,7 @@ pub struct Listing {
     /// In the order of ranks.
     pub hosts: Vec<Host>,
     /// Where they were listed.
-    pub from: String,
+    pub from: Origin,
     /// How ranks are placed on them.
     pub wish: Wish,
     /// How to log in.
@@ -69,6 +69,7 @@ pub fn listing(options: &Options, wish: Wish) -> Result<Option<Listing>, Message
     } else {
         (allocate(&entries)?, from.join(", "))
     };
+    let from = Origin { name: from, more: "add slots to the hostfile" };
     let reach = reach(options)?;
     if let Some(least) = reach.least.filter(|&least| least as usize > hosts.len()) {
         let text = format!("`--min-hosts {least}` asks for more than the {} listed", hosts.len());
@@ -119,7 +120,7 @@ pub fn in_allocation(
         hosts = allocation.restrict(allocate(&entries)?)?;
     }
     from.push(allocation.title());
-    let from = from.join(", ");
+    let from = Origin { name: from.join(", "), more: "ask Slurm for more tasks" };
     // Who gets no rank needs no agent; the others have the same ranks without them.
     let rooms: Vec<Room> = hosts.iter().filter_map(|host| host.room(None)).collect();
     let used: HashSet<u32> = place(&rooms, &wish, &from)?.into_iter().collect();
@@ -128,13 +129,15 @@ pub fn in_allocation(
     Ok(Listing { hosts, from, wish, reach: reach(options)? })
 }
 
-/// Hosts that are not known yet, and how they will be reached.
+/// One host for each of `size` processes, as long as it is not known which, and how they are
+/// reached.
 ///
 /// # Errors
 /// Values that are none.
-pub fn unnamed(options: &Options, wish: Wish) -> Result<Listing, Message> {
-    let from = "the launcher".to_owned();
-    Ok(Listing { hosts: Vec::new(), from, wish, reach: reach(options)? })
+pub fn of_processes(options: &Options, wish: Wish, size: u32) -> Result<Listing, Message> {
+    let from = Origin { name: "the launcher".to_owned(), more: "start more processes" };
+    let hosts = (0..size).map(|rank| Host::of_a_process(format!("process {rank}"))).collect();
+    Ok(Listing { hosts, from, wish, reach: reach(options)? })
 }
 
 /// Takes the hosts from what PBS or LSF says to a job, and the variable that says it. Inside a job of

@@ -56,6 +56,15 @@ pub struct Wish {
     pub oversubscribe: Oversubscribe,
 }
 
+/// Where hosts were listed.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Its name, for a note.
+    pub name: String,
+    /// How there come to be more slots.
+    pub more: &'static str,
+}
+
 /// Places ranks: the index of its host for each rank.
 ///
 /// `from` is where the hosts were listed, for a note. Without `np` there are as many ranks as slots
@@ -66,7 +75,7 @@ pub struct Wish {
 ///
 /// # Examples
 /// ```
-/// use pxrun::placement::{MapBy, Oversubscribe, Room, Wish, place};
+/// use pxrun::placement::{MapBy, Origin, Oversubscribe, Room, Wish, place};
 ///
 /// let room = |host: &str, slots| Room { host: host.into(), slots, max_slots: None };
 /// let hosts = [room("node01", 2), room("node02", 1)];
@@ -76,11 +85,12 @@ pub struct Wish {
 ///     ranks_per_host: None,
 ///     oversubscribe: Oversubscribe::No,
 /// };
-/// assert_eq!(place(&hosts, &wish, "hosts.txt").unwrap(), [0, 0, 1]);
+/// let from = Origin { name: "hosts.txt".into(), more: "add slots to the hostfile" };
+/// assert_eq!(place(&hosts, &wish, &from).unwrap(), [0, 0, 1]);
 /// wish.map_by = MapBy::Host;
-/// assert_eq!(place(&hosts, &wish, "hosts.txt").unwrap(), [0, 1, 0]);
+/// assert_eq!(place(&hosts, &wish, &from).unwrap(), [0, 1, 0]);
 /// ```
-pub fn place(hosts: &[Room], wish: &Wish, from: &str) -> Result<Vec<u32>, Message> {
+pub fn place(hosts: &[Room], wish: &Wish, from: &Origin) -> Result<Vec<u32>, Message> {
     if hosts.is_empty() {
         return Err(Message::new("no host is listed to run ranks on"));
     }
@@ -185,11 +195,11 @@ fn deal(hosts: &[Room], wish: &Wish, np: usize) -> Vec<u32> {
 }
 
 /// Says why the ranks do not fit, with the arithmetic.
-fn refusal(hosts: &[Room], wish: &Wish, np: u64, places: u64, from: &str) -> Message {
+fn refusal(hosts: &[Room], wish: &Wish, np: u64, places: u64, from: &Origin) -> Message {
     let slots: u64 = hosts.iter().map(|host| u64::from(host.slots)).sum();
     let room = if places == slots { "slot" } else { "place" };
     let text = format!("{} do not fit in {}", count(np, "rank"), count(places, room));
-    let mut message = Message::new(text).note(listed(hosts, from));
+    let mut message = Message::new(text).note(listed(hosts, &from.name));
     if let Some(each) = wish.ranks_per_host {
         message = message.note(format!(
             "`--ranks-per-host {each}` allows at most {} on each of {}",
@@ -206,7 +216,8 @@ fn refusal(hosts: &[Room], wish: &Wish, np: u64, places: u64, from: &str) -> Mes
     let any = Wish { oversubscribe: Oversubscribe::Any, ..*wish };
     match (places > 0, self::places(hosts, &any) >= np) {
         (true, true) => {
-            message.help(format!("{fewer}, add slots to the hostfile, or pass `--oversubscribe`"))
+            let more = from.more;
+            message.help(format!("{fewer}, {more}, or pass `--oversubscribe`"))
         }
         (true, false) => message.help(fewer),
         (false, _) => message,

@@ -125,7 +125,7 @@ pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
         }
         Way::Mpi => None,
         // Its hosts are known when its processes have met.
-        Way::Join(_) => Some(hosts::unnamed(&options, wish)?),
+        Way::Join(world) => Some(hosts::of_processes(&options, wish, world.size)?),
     };
     let variables = variables(&options)?;
     let keep = options.flag("keep-launcher-env");

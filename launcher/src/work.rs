@@ -116,9 +116,7 @@ fn work(mut plan: Plan, gather: Option<Gather>, post: Post) -> Result<Verdict, E
     let ready = ready(&plan);
     let gather = gather.filter(|gather| gather.they_wait || ready.is_ok());
     let mut comers = gather.map(|gather| (gather.gather)(&plan, &buffers)).transpose()?;
-    if let (Some(listing), Some(comers)) = (&mut plan.listing, &comers)
-        && listing.hosts.is_empty()
-    {
+    if let (Way::Join(_), Some(listing), Some(comers)) = (plan.way, &mut plan.listing, &comers) {
         listing.hosts = comers.hosts().into_iter().map(Host::of_a_process).collect();
     }
     let orders = Orders { control: &ties.control, report: &ties.report };

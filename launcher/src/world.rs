@@ -71,6 +71,10 @@ pub fn told(variables: Variables<'_>) -> Result<Option<World>, Message> {
     for teller in Teller::ALL {
         let (size, rank) = teller.variables();
         let Some(size) = variables(size) else { continue };
+        // What is submitted inside a step of another job has the variables of that step left over.
+        if teller == Teller::Slurm && variables("SLURM_NTASKS").is_some_and(|own| own != size) {
+            continue;
+        }
         let rank = variables(rank);
         match (teller, read(teller, &size, rank.as_ref())) {
             (_, Ok(world)) => return Ok(Some(world)),
@@ -153,6 +157,14 @@ mod tests {
         let pairs = [("PMI_SIZE", "1"), ("PMI_RANK", "0")];
         let below = [pairs, of_eight(Teller::Slurm)].concat();
         assert_eq!(told_by(&below).unwrap().unwrap().size, 1);
+    }
+
+    #[test]
+    fn a_step_of_another_job_is_no_world() {
+        let step = of_eight(Teller::Slurm);
+        let told = |own| told_by(&[step.as_slice(), &[("SLURM_NTASKS", own)]].concat()).unwrap();
+        assert_eq!(told("3"), None);
+        assert_eq!(told("8").map(|world| world.size), Some(8));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use px_runtime::job::Job;
 use px_runtime::link::control::Hello;
 use px_runtime::poller::Poller;
 
+use crate::backend::Way;
 use crate::hostfile::allocation::{Host, Slots};
 use crate::hosts::Listing;
 use crate::muster::{Call, Coming, Muster, Stopped};
@@ -43,9 +44,10 @@ impl<'a> Placed<'a> {
         how: DryRun,
         job: &mut Job,
     ) -> Result<Self, Refusal> {
-        let hosts = match how {
-            DryRun::Offline => here_only(listing),
-            DryRun::Contacting => ask(plan, listing)?,
+        let hosts = match (plan.way, how) {
+            (Way::Ssh, DryRun::Contacting) => ask(plan, listing)?,
+            // Others can be asked only by what would be started.
+            _ => here_only(listing),
         };
         let rooms = hosts.iter().map(|known| known.host.room(known.hello.as_ref()));
         let rooms: Option<Vec<Room>> = rooms.collect();
@@ -64,7 +66,7 @@ impl<'a> Placed<'a> {
 
     /// How many ranks there are, in words.
     pub(super) fn summary(&self) -> String {
-        let (hosts, from) = (self.hosts.len(), &self.listing.from);
+        let (hosts, from) = (self.hosts.len(), &self.listing.from.name);
         let hosts = if hosts == 1 { "1 host".to_owned() } else { format!("{hosts} hosts") };
         match &self.ranks {
             Some(ranks) => format!("{} on {hosts} from {from}", ranks.len()),

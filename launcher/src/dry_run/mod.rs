@@ -13,6 +13,7 @@ use px_runtime::root::setup::{Opened, dealer, open};
 
 use crate::Refusal;
 use crate::plan::{DryRun, Plan};
+use crate::slurm::step;
 use hosts::Placed;
 
 /// What one rank will get.
@@ -50,6 +51,9 @@ pub fn describe(plan: &Plan, how: DryRun) -> Result<String, Refusal> {
             Some(placed) => placed.summary(),
         },
     );
+    if let Some(words) = step::describe(plan)? {
+        line("agents", words);
+    }
     line(
         "records",
         match job.records {

@@ -3,6 +3,10 @@
 use super::*;
 use proptest::prelude::*;
 
+fn from(name: &str) -> Origin {
+    Origin { name: name.into(), more: "add slots to the hostfile" }
+}
+
 fn rooms(slots: &[u32]) -> Vec<Room> {
     let room = |(slots, number): (&u32, usize)| Room {
         host: format!("node{number:02}"),
@@ -17,11 +21,11 @@ const SLOTS: Wish =
 const TURNS: Wish = Wish { map_by: MapBy::Host, ..SLOTS };
 
 fn placed(slots: &[u32], wish: Wish) -> Vec<u32> {
-    place(&rooms(slots), &wish, "hosts.txt").unwrap()
+    place(&rooms(slots), &wish, &from("hosts.txt")).unwrap()
 }
 
 fn refused(hosts: &[Room], wish: Wish) -> String {
-    place(hosts, &wish, "hosts.txt").unwrap_err().render("error")
+    place(hosts, &wish, &from("hosts.txt")).unwrap_err().render("error")
 }
 
 #[test]
@@ -71,7 +75,7 @@ fn max_slots_are_never_passed() {
     hosts[0].max_slots = Some(3);
     hosts[1].max_slots = Some(1);
     let any = Wish { np: Some(4), oversubscribe: Oversubscribe::Any, ..SLOTS };
-    assert_eq!(place(&hosts, &any, "").unwrap(), [0, 0, 1, 0]);
+    assert_eq!(place(&hosts, &any, &from("")).unwrap(), [0, 0, 1, 0]);
     assert_eq!(
         refused(&hosts, Wish { np: Some(5), ..any }),
         "pxrun: error: 5 ranks do not fit in 4 places\n  note: node01 has 2 slots with \
@@ -90,7 +94,7 @@ fn ranks_that_do_not_fit_are_refused_with_the_arithmetic() {
     );
     let many = refused(&rooms(&[1; 1004]), Wish { np: Some(1005), ..SLOTS });
     assert!(many.contains("node08 has 1 and 996 more (from hosts.txt)\n"), "{many}");
-    assert!(place(&[], &SLOTS, "").is_err());
+    assert!(place(&[], &SLOTS, &from("")).is_err());
     assert!(refused(&rooms(&[0]), SLOTS).contains("at least 1 rank"));
     let million = refused(&rooms(&[65535; 17]), SLOTS);
     assert!(million.contains("at most 1048576 ranks, found 1114095"), "{million}");
@@ -103,7 +107,7 @@ fn the_most_ranks_on_the_most_hosts_are_placed_at_once() {
     for map_by in [MapBy::Slot, MapBy::Host] {
         let any = Oversubscribe::Any;
         let wish = Wish { np: Some(MOST_RANKS), map_by, oversubscribe: any, ..SLOTS };
-        assert_eq!(place(&hosts, &wish, "").unwrap().len(), MOST_RANKS as usize);
+        assert_eq!(place(&hosts, &wish, &from("")).unwrap().len(), MOST_RANKS as usize);
     }
 }
 
@@ -147,7 +151,7 @@ proptest! {
             let caps = [host.max_slots, wish.ranks_per_host];
             caps.into_iter().flatten().map(u64::from).fold(allowed, u64::min)
         }).collect();
-        let Ok(ranks) = place(&hosts, &wish, "") else {
+        let Ok(ranks) = place(&hosts, &wish, &from("")) else {
             let np = wish.np.map(u64::from).unwrap_or_else(|| {
                 u64::from(wish.ranks_per_host.unwrap_or(0)) * hosts.len() as u64
             });
@@ -176,6 +180,6 @@ proptest! {
             let least = open.iter().min().copied().unwrap_or(0);
             prop_assert!(most - least <= 1, "{placed:?}");
         }
-        prop_assert_eq!(place(&hosts, &wish, "").unwrap(), ranks);
+        prop_assert_eq!(place(&hosts, &wish, &from("")).unwrap(), ranks);
     }
 }

@@ -71,7 +71,7 @@ mod tests {
     use super::Allocation;
     use crate::hostfile::allocation::{Slots, allocate};
     use crate::hostfile::parse_list;
-    use crate::placement::{MapBy, Oversubscribe, Wish, place};
+    use crate::placement::{MapBy, Origin, Oversubscribe, Wish, place};
 
     fn allocation() -> Allocation {
         let variable = |name: &str| {
@@ -148,11 +148,12 @@ mod tests {
             ranks_per_host: None,
             oversubscribe: Oversubscribe::No,
         };
-        let refused = place(&rooms, &wish, &allocation.title()).unwrap_err().render("error");
+        let from = Origin { name: allocation.title(), more: "ask Slurm for more tasks" };
+        let refused = place(&rooms, &wish, &from).unwrap_err().render("error");
         let said = "pxrun: error: 7 ranks do not fit in 6 slots\n  \
                     note: n1 has 3 slots, n2 has 2, n3 has 1 (from Slurm job 12)\n";
         assert!(refused.starts_with(said), "{refused}");
         wish.np = None;
-        assert_eq!(place(&rooms, &wish, "").unwrap(), [0, 0, 0, 1, 1, 2]);
+        assert_eq!(place(&rooms, &wish, &from).unwrap(), [0, 0, 0, 1, 1, 2]);
     }
 }

@@ -99,6 +99,30 @@ pub fn words(
     Ok(srun::words(&launch))
 }
 
+/// How the agents of a plan would be started, in words; `None` where this node's are all.
+///
+/// # Errors
+/// This program cannot be found.
+pub fn describe(plan: &Plan) -> Result<Option<String>, Message> {
+    let (Some(listing), Some(allocation)) = (&plan.listing, &plan.allocation) else {
+        return Ok(None);
+    };
+    let hosts: Vec<_> = listing.hosts.iter().map(|host| host.host.clone()).collect();
+    let (nodes, _) = elsewhere(allocation, &hosts);
+    if nodes.is_empty() {
+        return Ok(None);
+    }
+    let (mark, job) = (Mark::from([0; 16]), allocation.job.to_string());
+    let way = match &plan.rendezvous {
+        None => Way::Munge,
+        Some(base) => Way::Directory(base.clone(), u32::try_from(nodes.len() + 1).unwrap_or(0)),
+    };
+    let orders = Orders { mark, job, duty: joined::duty(plan), way };
+    let words = words(allocation, &nodes, listing.reach.agent.as_deref(), &orders)?;
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    Ok(Some(words.join(" ")))
+}
+
 /// Starts the agents of a plan inside an allocation.
 ///
 /// # Errors
