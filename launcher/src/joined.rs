@@ -34,7 +34,7 @@ use crate::fabric::Present;
 use crate::hosts::ReachBy;
 use crate::plan::Plan;
 use crate::rendezvous::{Card, Rendezvous};
-use crate::supervise::{Ended, Post, Undertaking};
+use crate::supervise::{EndBy, Ended, Post, Undertaking};
 use crate::work::Gather;
 use crate::world::World;
 use crate::{Refusal, agent, fabric, rendezvous, supervise};
@@ -256,6 +256,7 @@ fn undertaking(
         verbose: false,
         // What it asks for is the root's to do.
         user_signal: Order::Stop(Signal::USR1),
+        end_by: EndBy::Status,
         lease: Some(believed),
         work: Box::new(move |post| work(post).map(|()| Some(Verdict::Status(0)))),
     }

@@ -52,6 +52,16 @@ fn system(step: &'static str) -> impl Fn(Errno) -> Message {
     move |source| Message::new(format!("cannot {step}: {source}"))
 }
 
+/// How the process that the user sees ends after a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndBy {
+    /// By the signal: a shell that is told so stops too.
+    Signal,
+    /// With 128 and the signal's number: a launcher that sees one of its processes end by a signal
+    /// kills the others, and may lose the status over it.
+    Status,
+}
+
 /// What the three processes are for.
 pub struct Undertaking {
     /// How long the copies may take to end when they are asked to.
@@ -60,6 +70,8 @@ pub struct Undertaking {
     pub verbose: bool,
     /// What SIGUSR1 means.
     pub user_signal: Order,
+    /// How to end after a signal.
+    pub end_by: EndBy,
     /// Where the work is believed to be done only as long as it says so: for how long at first.
     pub lease: Option<Duration>,
     /// The work; no verdict comes of it where somebody else tells it.
@@ -105,7 +117,7 @@ pub fn run(undertaking: Undertaking) -> Result<ExitCode, Refusal> {
         }
         Fork::Parent(guardian) => {
             drop((control_end, report_end, alive_end));
-            let Undertaking { grace, verbose, user_signal, work, .. } = undertaking;
+            let Undertaking { grace, verbose, user_signal, end_by, work, .. } = undertaking;
             drop(work);
             let front = Front {
                 signals,
@@ -116,6 +128,7 @@ pub fn run(undertaking: Undertaking) -> Result<ExitCode, Refusal> {
                 presses: 0,
                 grace,
                 user_signal,
+                end_by,
                 patience: None,
             };
             front.wait(verbose)
@@ -294,6 +307,7 @@ struct Front {
     presses: u32,
     grace: Duration,
     user_signal: Order,
+    end_by: EndBy,
     /// When to wait for the agent no longer, and the signal to end by.
     patience: Option<(Instant, Signal)>,
 }
@@ -358,7 +372,14 @@ impl Front {
         if let Some((end, signal)) = self.patience
             && Instant::now() >= end
         {
-            die_by(signal);
+            self.end_by(signal);
+        }
+    }
+
+    fn end_by(&self, signal: Signal) -> ! {
+        match self.end_by {
+            EndBy::Signal => die_by(signal),
+            EndBy::Status => exit_now(128 + signal.as_raw()),
         }
     }
 
@@ -447,7 +468,7 @@ impl Front {
         }
         match reported.verdict {
             Some(Verdict::Status(status)) => Ok(ExitCode::from(status)),
-            Some(Verdict::Signal(signal)) => die_by(signal),
+            Some(Verdict::Signal(signal)) => self.end_by(signal),
             None => {
                 Err(Message::new("a process of the job was killed: `px-agent` or `px-guardian`")
                     .note("all copies were ended")

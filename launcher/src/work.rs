@@ -20,7 +20,7 @@ use crate::hostfile::allocation::Host;
 use crate::joblog::Joblog;
 use crate::muster::{Call, Coming, Muster, Orders};
 use crate::plan::Plan;
-use crate::supervise::{Ended, Post, Undertaking};
+use crate::supervise::{EndBy, Ended, Post, Undertaking};
 use crate::{foreign_stdio, progress, say};
 
 /// How often the bar is drawn.
@@ -80,6 +80,7 @@ pub fn of_root(plan: Plan, gather: Option<Gather>) -> Undertaking {
         grace: plan.job.grace,
         verbose: plan.verbosity == Verbosity::Verbose,
         user_signal: plan.user_signal(),
+        end_by: if let Way::Join(_) = plan.way { EndBy::Status } else { EndBy::Signal },
         lease: None,
         work: Box::new(move |post| work(plan, gather, post).map(Some)),
     }
