@@ -20,8 +20,8 @@ pub trait Fabric {
     /// How many there are.
     fn size(&self) -> u32;
 
-    /// The way to another one. One thread uses all of them.
-    fn carrier(&self, peer: u32) -> Box<dyn Carrier>;
+    /// The way to another one, if there is one of that number. One thread uses all of them.
+    fn carrier(&self, peer: u32) -> Option<Box<dyn Carrier>>;
 
     /// Leaves the others, once all want to or some time has passed; says whether it was in order.
     fn leave(self: Box<Self>) -> bool;
@@ -87,15 +87,15 @@ impl Comers for Present {
             return Ok(Vec::new());
         }
         let others = (0..self.hosts.len()).filter(|&at| Some(at) != self.here);
-        let comers = others.zip(1..).map(|(at, peer)| {
+        let comers = others.zip(1..).filter_map(|(at, peer)| {
             let way = Approach {
-                ends: Ends::Carried(self.fabric.carrier(peer)),
+                ends: Ends::Carried(self.fabric.carrier(peer)?),
                 seal: None,
                 came: Vec::new(),
                 words: None,
                 secret: None,
             };
-            (u32::try_from(at).unwrap_or(u32::MAX), way)
+            Some((u32::try_from(at).unwrap_or(u32::MAX), way))
         });
         Ok(comers.collect())
     }

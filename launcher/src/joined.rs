@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use px_runtime::buffers::Buffers;
 use px_runtime::engine::Order;
 use px_runtime::failure::Message;
-use px_runtime::link::carrier::Carrier;
+use px_runtime::guardian;
 use px_runtime::link::channel::Ends;
 use px_runtime::link::control::Packing;
 use px_runtime::link::dial::{Call, Dial};
@@ -41,6 +41,8 @@ use crate::{Refusal, agent, fabric, rendezvous, supervise};
 
 /// How long processes may take to find each other.
 const MEETING: Duration = Duration::from_secs(60);
+/// How long an MPI may take to be left.
+const LEAVING: Duration = Duration::from_secs(20);
 /// How long an address may take to answer.
 const ADDRESS: Duration = Duration::from_secs(5);
 
@@ -275,8 +277,12 @@ pub fn of_peer(start: fabric::Start, duty: Duty) -> Undertaking {
     undertaking(duty, duty.lease + 2 * MEETING, move |post| {
         let buffers = Buffers::default();
         let fabric = start(&buffers)?;
-        let carrier: Box<dyn Carrier> = fabric.carrier(0);
+        let carrier = fabric.carrier(0).ok_or_else(|| Message::new("there is no root"))?;
+        // The guardian takes the end of this pipe for the end of all work.
+        let pulse = rustix::io::fcntl_dupfd_cloexec(&post.pulse, 3)
+            .map_err(|errno| Message::new(format!("cannot copy a descriptor: {errno}")))?;
         run(Ends::Carried(carrier), None, buffers, duty, post)?;
+        guardian::pulse(&pulse, LEAVING);
         if !fabric.leave() {
             return Err(Message::new("the other processes did not leave in time").into());
         }

@@ -12,7 +12,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use px_runtime::buffers::{BUFFER, Buffers};
 use px_runtime::link::carrier::{Carrier, CarrierError};
@@ -92,7 +92,8 @@ struct Switch {
     looks: u64,
     /// When something last came or was sent.
     active: Instant,
-    next_look: Instant,
+    /// How long to leave MPI alone from then on.
+    pause: Duration,
     failed: Option<Failed>,
 }
 
@@ -115,7 +116,7 @@ impl Hub {
             last: 0,
             looks: 0,
             active: now,
-            next_look: now,
+            pause: Duration::ZERO,
             failed: None,
         })))
     }
@@ -148,7 +149,7 @@ impl Carrier for Way {
         }
         switch.peers[self.peer].in_flight += length;
         switch.active = Instant::now();
-        switch.next_look = switch.active;
+        switch.pause = Duration::ZERO;
         Ok(())
     }
 
@@ -174,8 +175,8 @@ impl Carrier for Way {
         }
     }
 
-    fn next_look(&self) -> Instant {
-        self.switch.borrow().next_look
+    fn pause(&self) -> Duration {
+        self.switch.borrow().pause
     }
 }
 
@@ -208,7 +209,7 @@ impl Switch {
                     self.active = now;
                 }
                 let silence = now.saturating_duration_since(self.active);
-                self.next_look = now + looking::pause(silence, !self.flight.is_empty());
+                self.pause = looking::pause(silence, !self.flight.is_empty());
             }
             Err(failed) => self.failed = Some(failed),
         }

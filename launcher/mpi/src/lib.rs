@@ -12,9 +12,11 @@
 //! | [`watchdog`] | an end for what hangs | no |
 //! | [`world`] | joining MPI and leaving it | yes |
 //! | [`hub`] | messages to and from all other processes | yes |
+//! | [`joined`] | all of that as pxrun knows it | yes |
 
 pub mod ffi;
 pub mod hub;
+pub mod joined;
 pub mod launched;
 pub mod looking;
 pub mod pmi;

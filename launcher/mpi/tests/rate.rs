@@ -113,7 +113,7 @@ fn next(way: &mut Way) -> Vec<u8> {
 }
 
 fn rest(way: &Way) {
-    let pause = way.next_look().saturating_duration_since(Instant::now());
+    let pause = way.pause();
     if !pause.is_zero() {
         std::thread::sleep(pause);
     }

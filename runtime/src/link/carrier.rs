@@ -3,7 +3,7 @@
 //! An MPI library is one: it has sent or received something only when it is asked. A
 //! [`super::channel::Channel`] over a carrier says for itself when it wants to be asked again.
 
-use std::time::Instant;
+use std::time::Duration;
 
 /// Why a carrier carries no more, in the words of the layer below.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +30,6 @@ pub trait Carrier {
     /// [`CarrierError`]: nothing more comes of this way.
     fn receive(&mut self) -> Result<Option<Vec<u8>>, CarrierError>;
 
-    /// When to look again, since nothing else will tell.
-    fn next_look(&self) -> Instant;
+    /// How long to leave it alone before looking again, since nothing else will tell.
+    fn pause(&self) -> Duration;
 }

@@ -120,6 +120,8 @@ pub struct Channel {
     wipes: bool,
     heard: Instant,
     spoke: Instant,
+    /// When the carrier was last asked.
+    looked: Instant,
 }
 
 impl Channel {
@@ -160,6 +162,7 @@ impl Channel {
             wipes: false,
             heard: now,
             spoke: now,
+            looked: now,
         }
     }
 
@@ -192,7 +195,7 @@ impl Channel {
     /// When to look for what has come or was sent, where no descriptor tells.
     pub fn next_look(&self) -> Option<Instant> {
         match &self.ends {
-            Ends::Carried(carrier) => Some(carrier.next_look()),
+            Ends::Carried(carrier) => Some(self.looked + carrier.pause()),
             Ends::Pair(..) | Ends::Socket(_) => None,
         }
     }
@@ -529,6 +532,7 @@ impl Channel {
         let incoming = match &mut self.ends {
             Ends::Pair(incoming, _) | Ends::Socket(incoming) => incoming,
             Ends::Carried(carrier) => {
+                self.looked = now;
                 let message = carrier.receive()?;
                 self.readable = message.is_some();
                 if let Some(message) = message {

@@ -64,7 +64,7 @@ impl Ways {
 
 /// Leaves MPI alone as long as it wants to be.
 pub fn rest(way: &Way) {
-    let pause = way.next_look().saturating_duration_since(Instant::now());
+    let pause = way.pause();
     if !pause.is_zero() {
         std::thread::sleep(pause);
     }

@@ -1,0 +1,58 @@
+//! MPI as pxrun knows it: processes, and a way to each.
+
+use std::time::Duration;
+
+use px_runtime::buffers::Buffers;
+use px_runtime::failure::{Message, OWN};
+use px_runtime::link::carrier::Carrier;
+use px_runtime::link::control::FROM_ROOT;
+use pxrun::fabric::Fabric;
+
+use crate::hub::{Hub, Way};
+use crate::world::{Left, World};
+
+/// The longest message: the root's longest, behind frames that it was joined to.
+const LONGEST: usize = FROM_ROOT + (1 << 20);
+/// How long others may take to come to leave once the job is over.
+const LEAVING: Duration = Duration::from_secs(2);
+
+/// The processes of an MPI.
+struct Joined {
+    world: World,
+    hub: Hub,
+}
+
+/// Joins MPI, to use it in this thread.
+///
+/// # Errors
+/// There is no MPI, or another one than the launcher's.
+pub fn join(buffers: &Buffers) -> Result<Box<dyn Fabric>, Message> {
+    let world = World::start().map_err(|error| error.message())?;
+    let hub = Hub::new(&world, buffers.clone(), LONGEST);
+    Ok(Box::new(Joined { world, hub }))
+}
+
+fn number(of: usize) -> u32 {
+    u32::try_from(of).unwrap_or(u32::MAX)
+}
+
+impl Fabric for Joined {
+    fn rank(&self) -> u32 {
+        number(self.world.rank())
+    }
+
+    fn size(&self) -> u32 {
+        number(self.world.size())
+    }
+
+    fn carrier(&self, peer: u32) -> Option<Box<dyn Carrier>> {
+        let way: Way = self.hub.carrier(peer as usize)?;
+        Some(Box::new(way))
+    }
+
+    fn leave(self: Box<Self>) -> bool {
+        let Joined { world, hub } = *self;
+        drop(hub);
+        world.leave(LEAVING, OWN) == Left::Together
+    }
+}
