@@ -116,21 +116,29 @@ impl Rsh {
         Path::new(&self.program).file_name().is_some_and(|name| name == "ssh")
     }
 
-    /// All words of a login to `target`, the program first.
+    /// The words before those that say where a login goes, the program first.
     ///
     /// The user's own arguments come before ours: ssh keeps the first of two settings, so what was
     /// said on the command line is followed.
+    pub fn opening(&self) -> Vec<String> {
+        let mut words = vec![self.program.clone()];
+        words.extend(self.arguments.iter().cloned());
+        if self.is_openssh() {
+            words.extend(OPTIONS.iter().map(|&word| word.to_owned()));
+            words.extend(SETTINGS.iter().flat_map(|&set| ["-o".to_owned(), set.to_owned()]));
+        }
+        words
+    }
+
+    /// All words of a login to `target`, those of [`Rsh::opening`] first.
     ///
     /// # Errors
     /// A host or user that would be taken for an option; a port for a program that is not OpenSSH.
     pub fn words(&self, target: Target<'_>) -> Result<Vec<OsString>, RshError> {
         refuse_option("a host", target.host)?;
         target.user.map_or(Ok(()), |user| refuse_option("a user", user))?;
-        let mut words = vec![self.program.clone()];
-        words.extend(self.arguments.iter().cloned());
+        let mut words = self.opening();
         if self.is_openssh() {
-            words.extend(OPTIONS.iter().map(|&word| word.to_owned()));
-            words.extend(SETTINGS.iter().flat_map(|&set| ["-o".to_owned(), set.to_owned()]));
             words.extend(target.user.into_iter().flat_map(|user| ["-l".to_owned(), user.into()]));
             words.extend(
                 target.port.into_iter().flat_map(|port| ["-p".to_owned(), port.to_string()]),
