@@ -25,6 +25,7 @@ mod hosts;
 mod joblog;
 mod joined;
 mod launcher_env;
+pub mod mpiexec;
 mod muster;
 pub mod options;
 pub mod placement;
