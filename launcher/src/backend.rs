@@ -105,6 +105,11 @@ pub fn choose(options: &Options, variables: Variables<'_>) -> Result<Choice, Mes
     Ok(choice)
 }
 
+/// The choice of a process that was handed a job of MPI's.
+pub fn handed_over() -> Choice {
+    Choice { way: Way::Mpi, reason: "as this was handed over".to_owned() }
+}
+
 /// The choice of a program that is made to be one of several.
 ///
 /// # Errors

@@ -42,8 +42,9 @@ pub trait Comers {
     /// Nobody else will come.
     fn turn(&mut self, poller: &Poller, now: Instant) -> Result<Vec<Comer>, Message>;
 
-    /// Waits, not for long, until their processes have ended, so that this one is the last.
-    fn see_off(self: Box<Self>);
+    /// Waits, not for long and less where the job has not gone `well`, until their processes have
+    /// ended, so that this one is the last.
+    fn see_off(self: Box<Self>, well: bool);
 }
 
 /// Agents that connect to doors of the root's, each at whichever it can.
@@ -142,7 +143,7 @@ impl Comers for Knocking {
         Ok(comers)
     }
 
-    fn see_off(self: Box<Self>) {
+    fn see_off(self: Box<Self>, _well: bool) {
         for stream in &self.came {
             let _ = rustix::net::shutdown(stream, Shutdown::Write);
         }

@@ -1,7 +1,7 @@
 //! What an MPI is to this program: processes that a launcher started together, and a way from the
 //! root to each of the others. This crate knows none; `pxrun-mpi` brings one along.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use px_runtime::buffers::Buffers;
 use px_runtime::failure::Message;
@@ -11,6 +11,9 @@ use px_runtime::link::joining::Approach;
 use px_runtime::poller::Poller;
 
 use crate::comers::{Comer, Comers};
+
+/// How long others may take to come to leave; less where one of them may be lost.
+pub const LEAVING: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(1)];
 
 /// Processes that know each other by number, process 0 being the root.
 pub trait Fabric {
@@ -23,8 +26,8 @@ pub trait Fabric {
     /// The way to another one, if there is one of that number. One thread uses all of them.
     fn carrier(&self, peer: u32) -> Option<Box<dyn Carrier>>;
 
-    /// Leaves the others, once all want to or some time has passed; says whether it was in order.
-    fn leave(self: Box<Self>) -> bool;
+    /// Leaves the others, once all want to or `patience` is over; says whether it was in order.
+    fn leave(self: Box<Self>, patience: Duration) -> bool;
 }
 
 /// Joins the others; called in the process that does all the work, once.
@@ -100,7 +103,8 @@ impl Comers for Present {
         Ok(comers.collect())
     }
 
-    fn see_off(self: Box<Self>) {
-        let _ = self.fabric.leave();
+    fn see_off(self: Box<Self>, well: bool) {
+        let [patient, hasty] = LEAVING;
+        let _ = self.fabric.leave(if well { patient } else { hasty });
     }
 }

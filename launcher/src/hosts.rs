@@ -17,7 +17,7 @@ use crate::options::Options;
 use crate::placement::{MapBy, Origin, Oversubscribe, Room, Wish, place};
 use crate::slurm::allocation::Allocation;
 use crate::ssh::command::Rsh;
-use crate::values;
+use crate::{agent, values};
 
 /// Logins at once, unless asked otherwise.
 const LOGINS: u32 = 32;
@@ -127,6 +127,23 @@ pub fn in_allocation(
     let hosts = hosts.into_iter().zip(0..).filter(|(_, at)| used.contains(at));
     let hosts = hosts.map(|(host, _)| host).collect();
     Ok(Listing { hosts, from, wish, reach: reach(options)? })
+}
+
+/// Takes the hosts for an MPI: those that are named, or of this allocation, or this one alone.
+///
+/// # Errors
+/// Whatever is wrong with a hostfile or an option.
+pub fn for_mpi(options: &Options, wish: Wish) -> Result<Listing, Message> {
+    if let Some(listing) = listing(options, wish)? {
+        return Ok(listing);
+    }
+    if let Some(allocation) = Allocation::read(|name| std::env::var(name).ok())? {
+        return in_allocation(options, wish, &allocation);
+    }
+    let from = Origin { name: "this host".to_owned(), more: "name more hosts with `--hostfile`" };
+    let mut own = Host::of_a_process(agent::host());
+    (own.slots, own.reason) = (Slots::Cores, "cores of this host".to_owned());
+    Ok(Listing { hosts: vec![own], from, wish, reach: reach(options)? })
 }
 
 /// One host for each of `size` processes, as long as it is not known which, and how they are

@@ -57,6 +57,15 @@ pub struct Duty {
     pub grace: Duration,
 }
 
+/// What signals to an agent's processes mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// What they would mean to the root's.
+    PassedOn,
+    /// Nothing: they are the launcher's, and the user's go elsewhere.
+    Ignored,
+}
+
 fn terms(job: &str, agent: u32) -> Terms {
     Terms {
         version: agent::VERSION.to_owned(),
@@ -236,7 +245,7 @@ pub fn take_part(
 ) -> Result<ExitCode, Refusal> {
     let duty = duty(plan);
     if let Some(start) = start {
-        return supervise::run(of_peer(start, duty));
+        return supervise::run(of_peer(start, duty, Asks::PassedOn));
     }
     let mut rendezvous = meeting_place(plan, world)?;
     let admitted = meet_root(rendezvous.as_mut(), world.rank, duty.lease)?;
@@ -268,12 +277,12 @@ fn undertaking(
 pub fn of_agent(connected: Connected, duty: Duty) -> Undertaking {
     undertaking(duty, duty.lease + MEETING, move |post| {
         let Connected { stream, seal, .. } = connected;
-        run(Ends::Socket(stream), Some(seal), Buffers::default(), duty, post)
+        run(Ends::Socket(stream), Some(seal), Buffers::default(), duty, Asks::PassedOn, post)
     })
 }
 
 /// What a process does that has others of its kind around, its number being none of the root's.
-pub fn of_peer(start: fabric::Start, duty: Duty) -> Undertaking {
+pub fn of_peer(start: fabric::Start, duty: Duty, asks: Asks) -> Undertaking {
     undertaking(duty, duty.lease + 2 * MEETING, move |post| {
         let buffers = Buffers::default();
         let fabric = start(&buffers)?;
@@ -281,9 +290,9 @@ pub fn of_peer(start: fabric::Start, duty: Duty) -> Undertaking {
         // The guardian takes the end of this pipe for the end of all work.
         let pulse = rustix::io::fcntl_dupfd_cloexec(&post.pulse, 3)
             .map_err(|errno| Message::new(format!("cannot copy a descriptor: {errno}")))?;
-        run(Ends::Carried(carrier), None, buffers, duty, post)?;
+        run(Ends::Carried(carrier), None, buffers, duty, asks, post)?;
         guardian::pulse(&pulse, LEAVING);
-        if !fabric.leave() {
+        if !fabric.leave(fabric::LEAVING[0]) {
             return Err(Message::new("the other processes did not leave in time").into());
         }
         Ok(())
@@ -295,15 +304,16 @@ fn run(
     seal: Option<(Sealer, Opener)>,
     buffers: Buffers,
     duty: Duty,
+    asks: Asks,
     post: Post,
 ) -> Result<(), Ended> {
-    let Post { ties, guardian, pulse, alive: _alive } = post;
+    let Post { ties, guardian, pulse } = post;
     let wiring = Wiring {
         control,
         seal,
         packing: duty.packing,
         buffers,
-        asks: Some(ties.control),
+        asks: (asks == Asks::PassedOn).then_some(ties.control),
         guardian,
         lifeline: ties.lifeline,
         pulse,

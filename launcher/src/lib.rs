@@ -104,11 +104,12 @@ fn run(start: Option<fabric::Start>) -> Result<ExitCode, Refusal> {
         return Err(Message::new("pxrun must not be installed setuid or setgid").into());
     }
     let words: Vec<_> = std::env::args_os().skip(1).collect();
-    match entrance(&words) {
-        Some(Entrance::CheckAgent(hash)) => check_agent(hash),
-        Some(Entrance::AsAgent(lease)) => agent::run(lease),
-        Some(Entrance::AsAgentOfSrun(orders)) => slurm::entrance::run(orders),
-        None => job(words, start),
+    match (entrance(&words), start) {
+        (Some(Entrance::AsAgent(Some(socket))), Some(start)) => mpiexec::agent::run(socket, start),
+        (Some(Entrance::CheckAgent(hash)), _) => check_agent(hash),
+        (Some(Entrance::AsAgent(lease)), _) => agent::run(lease),
+        (Some(Entrance::AsAgentOfSrun(orders)), _) => slurm::entrance::run(orders),
+        (None, start) => job(words, start),
     }
 }
 
@@ -116,7 +117,7 @@ fn run(start: Option<fabric::Start>) -> Result<ExitCode, Refusal> {
 enum Entrance<'a> {
     /// A host's login script, of the binary that it was given.
     CheckAgent(&'a OsStr),
-    /// A host's login script: to serve a root elsewhere.
+    /// A host's login script, or the launcher of an MPI: to serve a root elsewhere.
     AsAgent(Option<&'a OsStr>),
     /// `srun`, which a root has started.
     AsAgentOfSrun(&'a [OsString]),
@@ -135,7 +136,7 @@ fn entrance(words: &[OsString]) -> Option<Entrance<'_>> {
 
 /// Does this process's part of a job.
 fn job(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<ExitCode, Refusal> {
-    let planned = planned(words, start);
+    let planned = planned(words.clone(), start);
     let variables = |name: &str| std::env::var_os(name);
     let world = world::told(&variables).ok().flatten().filter(World::is_shared);
     let asked = match (planned, world) {
@@ -161,7 +162,19 @@ fn job(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<ExitCode, R
                 Gather { they_wait: false, gather: Box::new(|plan, _| slurm::step::gather(plan)) };
             supervise::run(work::of_root(plan, Some(gather)))
         }
-        (Way::Local | Way::Ssh | Way::Mpi, None) => supervise::run(work::of_root(plan, None)),
+        (Way::Mpi, None) => mpiexec::run::through(plan, words),
+        (Way::Local | Way::Ssh, None) => supervise::run(work::of_root(plan, None)),
+    }
+}
+
+/// The plan of a job that was handed over to MPI rank 0; what the launcher says around it is not
+/// asked.
+fn plan_for_mpi(words: Vec<OsString>) -> Result<Plan, Refusal> {
+    match options::parse(words::split(words)?)? {
+        options::Asked::Job(options) => {
+            Ok(plan::plan(*options, backend::handed_over())?.over_mpi()?)
+        }
+        options::Asked::Help | options::Asked::Version => Err(Message::new("no job").into()),
     }
 }
 
@@ -183,7 +196,11 @@ fn planned(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<Planned
         None => backend::choose(&options, &variables)?,
         Some(_) => backend::among_others(&variables)?,
     };
-    Ok(Planned::Job(Box::new(plan::plan(*options, choice)?)))
+    let mut plan = plan::plan(*options, choice)?;
+    if start.is_some() || plan.way == Way::Mpi {
+        plan = plan.over_mpi()?;
+    }
+    Ok(Planned::Job(Box::new(plan)))
 }
 
 fn check_agent(hash: &OsStr) -> Result<ExitCode, Refusal> {

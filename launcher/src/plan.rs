@@ -14,7 +14,7 @@ use px_runtime::input::open::InputName;
 use px_runtime::job::{
     ChunkSize, Contract, Deal, EarlyExit, Job, OnFailure, OnLoss, Order, OutputName, Run, Tag,
 };
-use px_runtime::link::control::{Errand, LauncherEnv};
+use px_runtime::link::control::{Errand, LauncherEnv, Packing};
 use px_runtime::records::Records;
 use px_runtime::root::Verbosity;
 use px_runtime::root::setup::descriptors_needed;
@@ -65,6 +65,8 @@ pub struct Plan {
     pub variables: Vec<Vec<u8>>,
     /// Whether copies see what a launcher said to their agent.
     pub launcher_env: LauncherEnv,
+    /// Which launcher of an MPI to use, if it is named.
+    pub mpiexec: Option<PathBuf>,
     /// Where to find the others of a world, if it is named.
     pub rendezvous: Option<PathBuf>,
     /// How the job is run.
@@ -78,6 +80,20 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Makes a plan over links of an MPI of it, which ends with the first process that is lost.
+    ///
+    /// # Errors
+    /// What such links cannot do.
+    pub fn over_mpi(mut self) -> Result<Self, Message> {
+        let packing = self.listing.as_ref().map(|listing| listing.reach.packing);
+        if packing == Some(Packing::Compressed) {
+            let text = "`--compress` is for connections of pxrun's own, and data goes over MPI";
+            return Err(Message::new(text).help("leave it out, or use `--backend ssh`"));
+        }
+        self.job.on_loss = OnLoss::Stop;
+        Ok(self)
+    }
+
     /// What SIGUSR1 means: Slurm's users have it sent as a warning before their time is up.
     pub fn user_signal(&self) -> engine::Order {
         let slurm = match self.way {
@@ -123,7 +139,7 @@ pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
             let found = allocation.as_ref();
             found.map(|found| hosts::in_allocation(&options, wish, found)).transpose()?
         }
-        Way::Mpi => None,
+        Way::Mpi => Some(hosts::for_mpi(&options, wish)?),
         // Its hosts are known when its processes have met.
         Way::Join(world) => Some(hosts::of_processes(&options, wish, world.size)?),
     };
@@ -234,6 +250,7 @@ pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
         words: options.command.clone(),
         variables,
         launcher_env,
+        mpiexec: options.raw("mpiexec").map(PathBuf::from),
         rendezvous: options.raw("rendezvous").map(PathBuf::from),
         way: choice.way,
         allocation,

@@ -86,8 +86,6 @@ pub struct Post {
     pub guardian: Pid,
     /// The guardian hears here for how long it may be believed.
     pub pulse: OwnedFd,
-    /// Its end means that the process that the user sees is gone.
-    pub alive: OwnedFd,
 }
 
 /// Has the work done in processes of its own and ends as it ended.
@@ -136,32 +134,26 @@ pub fn run(undertaking: Undertaking) -> Result<ExitCode, Refusal> {
     }
 }
 
-/// The pipes' ends that the process the user sees does not keep.
-pub struct Ends {
-    /// Orders come from here.
-    pub control: OwnedFd,
-    /// Told here: how the job ends.
-    pub report: OwnedFd,
-    /// Its end means that the process that the user sees is gone.
-    pub alive: OwnedFd,
-}
-
-/// Has the work done for a process elsewhere that the user sees, which `ends` tie it to; whoever
-/// started this one may have its signals.
+/// Has the work done though no process here is seen by a user: whoever started this one may end it,
+/// and the work goes on as long as what ties it to others says so.
 ///
 /// # Errors
 /// What kept it from beginning.
-pub fn run_for_another(undertaking: Undertaking, ends: Ends) -> Result<ExitCode, Refusal> {
+pub fn run_apart(undertaking: Undertaking) -> Result<ExitCode, Refusal> {
     ignore(Signal::XFSZ);
     set_default(Signal::CHILD);
-    // A launcher that ends its processes ends this one; the job is told by who started it.
     SIGNALS.iter().for_each(|(signal, _)| ignore(*signal));
+    let make = || pipe().map_err(system("make a pipe"));
+    // Nobody speaks, and nobody's end is waited for: the other ends stay open in each process.
+    let (control, _control) = make()?;
+    let (_report, report) = make()?;
+    let (alive, _alive) = make()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(system("become subreaper"))?;
     match fork().map_err(system("start the guardian"))? {
-        Fork::Child => become_guardian(undertaking, ends),
+        Fork::Child => become_guardian(undertaking, Ends { control, report, alive }),
         Fork::Parent(guardian) => {
-            drop((undertaking, ends));
+            drop(undertaking);
             let _ = rustix::io::retry_on_intr(|| {
                 rustix::process::waitpid(Some(guardian), WaitOptions::empty())
             });
@@ -169,6 +161,13 @@ pub fn run_for_another(undertaking: Undertaking, ends: Ends) -> Result<ExitCode,
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The pipes' ends that the process the user sees does not keep.
+struct Ends {
+    control: OwnedFd,
+    report: OwnedFd,
+    alive: OwnedFd,
 }
 
 fn become_guardian(undertaking: Undertaking, ends: Ends) -> ! {
@@ -197,9 +196,9 @@ fn become_guardian(undertaking: Undertaking, ends: Ends) -> ! {
     match fork() {
         Err(errno) => failed("start the agent", errno),
         Ok(Fork::Child) => {
-            drop((held, heard));
+            drop((held, heard, ends.alive));
             let ties = Ties { control: ends.control, report: ends.report, lifeline };
-            become_agent(undertaking, Post { ties, guardian, pulse, alive: ends.alive })
+            become_agent(undertaking, Post { ties, guardian, pulse })
         }
         Ok(Fork::Parent(agent)) => {
             drop((undertaking, ends.control, lifeline, pulse));
@@ -219,15 +218,7 @@ fn become_agent(undertaking: Undertaking, post: Post) -> ! {
         Err(_) => exit_now(i32::from(OWN)),
     };
     px_runtime::sys::memory::return_large_buffers();
-    let told = match (undertaking.work)(post) {
-        Err(Ended::Refused(refusal)) => {
-            say(&refusal.message.render("error"));
-            Some(Verdict::Status(refusal.status))
-        }
-        Err(Ended::By(signal)) => Some(Verdict::Signal(signal)),
-        Err(Ended::Engine(error)) => Some(engine_ended(&error)),
-        Ok(verdict) => verdict,
-    };
+    let told = conclude((undertaking.work)(post));
     tell_cpu(&report);
     match told {
         Some(Verdict::Status(status)) => tell(&report, STATUS, u64::from(status), 0),
@@ -268,6 +259,19 @@ impl From<Stopped> for Ended {
             Stopped::By(signal) => Ended::By(signal),
             Stopped::Orphaned(who) => Ended::Engine(EngineError::Orphaned(who)),
         }
+    }
+}
+
+/// Says what kept work from a verdict, and makes one of it.
+pub fn conclude(ended: Result<Option<Verdict>, Ended>) -> Option<Verdict> {
+    match ended {
+        Err(Ended::Refused(refusal)) => {
+            say(&refusal.message.render("error"));
+            Some(Verdict::Status(refusal.status))
+        }
+        Err(Ended::By(signal)) => Some(Verdict::Signal(signal)),
+        Err(Ended::Engine(error)) => Some(engine_ended(&error)),
+        Ok(verdict) => verdict,
     }
 }
 

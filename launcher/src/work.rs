@@ -109,7 +109,11 @@ fn ready(plan: &Plan) -> Result<Ready, Ended> {
     Ok(Ready { console, opened })
 }
 
-fn work(mut plan: Plan, gather: Option<Gather>, post: Post) -> Result<Verdict, Ended> {
+/// Does the root's work.
+///
+/// # Errors
+/// What kept the job from a verdict.
+pub fn work(mut plan: Plan, gather: Option<Gather>, post: Post) -> Result<Verdict, Ended> {
     let ties = post.ties;
     let poller = Poller::new().map_err(EngineError::Wait)?;
     engine::watch(&ties, &poller)?;
@@ -137,7 +141,8 @@ fn work(mut plan: Plan, gather: Option<Gather>, post: Post) -> Result<Verdict, E
         let parts = Parts { job: plan.job, opened, places, observer, poller, buffers };
         Ok(engine::run(parts, ties)?)
     });
-    comers.into_iter().for_each(Comers::see_off);
+    let well = matches!(ended, Ok(Verdict::Status(0)));
+    comers.into_iter().for_each(|comers| comers.see_off(well));
     ended
 }
 

@@ -13,8 +13,6 @@ use crate::world::{Left, World};
 
 /// The longest message: the root's longest, behind frames that it was joined to.
 const LONGEST: usize = FROM_ROOT + (1 << 20);
-/// How long others may take to come to leave once the job is over.
-const LEAVING: Duration = Duration::from_secs(2);
 
 /// The processes of an MPI.
 struct Joined {
@@ -50,9 +48,9 @@ impl Fabric for Joined {
         Some(Box::new(way))
     }
 
-    fn leave(self: Box<Self>) -> bool {
+    fn leave(self: Box<Self>, patience: Duration) -> bool {
         let Joined { world, hub } = *self;
         drop(hub);
-        world.leave(LEAVING, OWN) == Left::Together
+        world.leave(patience, OWN) == Left::Together
     }
 }

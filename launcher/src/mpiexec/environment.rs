@@ -68,6 +68,14 @@ pub fn joined((mut name, value): Variable) -> OsString {
     name
 }
 
+/// Takes `NAME=VALUE` apart; `None` where it is neither.
+pub fn split(pair: OsString) -> Option<Variable> {
+    let bytes = pair.as_bytes();
+    let at = bytes.iter().position(|&byte| byte == b'=').filter(|&at| at > 0)?;
+    let text = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+    Some((text(&bytes[..at]), text(&bytes[at + 1..])))
+}
+
 /// This process's own environment, as a program is given it.
 pub fn own() -> Vec<OsString> {
     std::env::vars_os().map(joined).collect()

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! pxrun    mark length, with five descriptors; then the parcel
-//! rank 0   later, once: the verdict
+//! rank 0   up                     all of MPI is there; left out where it fails
+//! pxrun    go                     no order is read here any more: they are rank 0's
+//! rank 0   verdict
 //! ```
 //!
-//! Each end makes sure that the other belongs to the same user. After that nothing is said but the
-//! verdict: the end of the socket tells each that the other is gone.
+//! Each end makes sure that the other belongs to the same user. The end of the socket tells each
+//! that the other is gone.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -35,7 +37,10 @@ const HEADER: usize = 12;
 const DESCRIPTORS: usize = 5;
 /// Without a byte for so long, the other end is given up.
 const SILENCE: Duration = Duration::from_secs(10);
-/// A verdict in bytes: what it is, and a number.
+/// All that pxrun says after the parcel.
+const GO: u8 = b'G';
+/// A word of rank 0 in bytes: what it is, and a number.
+const UP: u8 = b'U';
 const STATUS: u8 = b'E';
 const SIGNAL: u8 = b'S';
 
@@ -80,14 +85,16 @@ pub enum HandoverError {
 #[derive(Debug)]
 pub struct Line(UnixStream);
 
-/// What rank 0 has said at last.
+/// What rank 0 has said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// Nothing yet.
     Nothing,
+    /// All of MPI is up.
+    Up,
     /// How the job ended.
     Verdict(Verdict),
-    /// It says no more: it is gone, or what it said is no verdict.
+    /// It says no more: it is gone, or what it said is nothing of ours.
     End,
 }
 
@@ -135,15 +142,36 @@ impl Line {
         self.0.write_all(&rest).map_err(|error| HandoverError::Line("hand over the job", error))
     }
 
-    /// What rank 0 has said, without waiting for it.
+    /// The next word of rank 0, without waiting for it.
     pub fn hear(&mut self) -> Heard {
         let mut bytes = [0; 2];
         let flags = RecvFlags::DONTWAIT;
         match rustix::net::recv(&self.0, &mut bytes, flags) {
-            Ok((2, _)) => decode(bytes).map_or(Heard::End, Heard::Verdict),
+            Ok((2, _)) => decode(bytes),
             Err(Errno::AGAIN | Errno::INTR) => Heard::Nothing,
             _ => Heard::End,
         }
+    }
+
+    /// Answers that MPI is up: rank 0 may read orders and begin.
+    ///
+    /// # Errors
+    /// That it is gone.
+    pub fn go(&mut self) -> Result<(), HandoverError> {
+        let written = self.0.write_all(&[GO]);
+        written.map_err(|error| HandoverError::Line("let the job begin", error))
+    }
+
+    /// Says that all of MPI is up, and waits until orders are rank 0's to read.
+    ///
+    /// # Errors
+    /// That nobody hears it any more, or the job is not to begin.
+    pub fn is_up(&mut self) -> Result<(), HandoverError> {
+        let failed = |error| HandoverError::Line("say that MPI is up", error);
+        self.0.write_all(&[UP, 0]).map_err(failed)?;
+        let mut answer = [0];
+        self.0.read_exact(&mut answer).map_err(failed)?;
+        if answer == [GO] { Ok(()) } else { Err(HandoverError::Foreign) }
     }
 
     /// Tells how the job ended, which is the last word.
@@ -169,11 +197,11 @@ pub struct Received {
     pub parcel: Parcel,
     /// Standard input, output and error of the user.
     pub streams: [OwnedFd; 3],
-    /// Orders come from here.
+    /// Orders come from here, once MPI is up.
     pub control: OwnedFd,
     /// Reports go here.
     pub report: OwnedFd,
-    /// The verdict goes here; its end means that pxrun's own process here is gone.
+    /// Where to say that MPI is up, and then the verdict; its end means that pxrun's own process here is gone.
     pub line: Line,
 }
 
@@ -235,11 +263,13 @@ fn encode(verdict: Verdict) -> [u8; 2] {
     }
 }
 
-fn decode(bytes: [u8; 2]) -> Option<Verdict> {
+fn decode(bytes: [u8; 2]) -> Heard {
     match bytes {
-        [STATUS, status] => Some(Verdict::Status(status)),
-        [SIGNAL, signal] => Signal::from_named_raw(signal.into()).map(Verdict::Signal),
-        _ => None,
+        [UP, 0] => Heard::Up,
+        [STATUS, status] => Heard::Verdict(Verdict::Status(status)),
+        [SIGNAL, signal] => Signal::from_named_raw(signal.into())
+            .map_or(Heard::End, |signal| Heard::Verdict(Verdict::Signal(signal))),
+        _ => Heard::End,
     }
 }
 

@@ -9,10 +9,10 @@
 //!         ssh ... pxrun-mpi --as-agent     on the other hosts: agents
 //! ```
 //!
-//! MPI rank 0 connects to the socket once all of MPI is up (before that a launcher may have started
-//! it without the others), and is given what pxrun was given: its words, directory and
+//! MPI rank 0 connects to the socket and is given what pxrun was given: its words, directory and
 //! environment, standard input, output and error, and the two pipes between the engine and the
-//! process that the user sees. So no byte of the job, and no order, passes through the launcher.
+//! process that the user sees. It says when all of MPI is up (a launcher may start it without the
+//! others), and at last how the job ended. So no byte of the job, and no order, passes through the launcher.
 //!
 //! | dies | who notices, and by what |
 //! |---|---|
@@ -31,7 +31,9 @@
 //! | `desk.rs`, `handover.rs` | the socket, and what goes over it from both ends | yes |
 //! | `child.rs` | a running program and its last words | yes |
 //! | `run.rs` | all of it together | yes |
+//! | `agent.rs` | what the launcher starts on each host | yes |
 
+pub mod agent;
 pub mod child;
 pub mod desk;
 pub mod environment;

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use px_runtime::engine::{Order, PAUSED, Ties};
@@ -18,20 +19,22 @@ use rustix::process::{Signal, geteuid};
 use super::child::{Child, how};
 use super::desk::Desk;
 use super::environment::joined;
-use super::find::Found;
+use super::find::{Found, find};
 use super::handover::{HandoverError, Heard, Line};
 use super::parcel::Parcel;
 use super::translate::{Wanted, here, translate};
 use crate::hostfile::allocation::Host;
 use crate::hosts::Listing;
 use crate::muster::Stopped;
-use crate::say;
+use crate::plan::Plan;
+use crate::supervise::{self, EndBy, Post, Undertaking};
+use crate::{Refusal, say};
 
 /// How long an MPI may take to come up.
 pub const START: Duration = Duration::from_secs(60);
-/// For the launcher to end once the job has.
-const LEAVING: Duration = Duration::from_secs(5);
-/// For the launcher to say what has become of rank 0, or for rank 0 to end after the launcher.
+/// For the launcher to end once the job has; where it has failed, some wait for what is lost.
+const LEAVING: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(1)];
+/// For the launcher to say what has become of rank 0.
 const EXPLAINING: Duration = Duration::from_secs(2);
 /// Kept of what the launcher says, in bytes.
 const WORDS: usize = 4 << 10;
@@ -53,6 +56,31 @@ pub struct Call<'a> {
     pub patience: Duration,
 }
 
+/// Runs a plan through the launcher of an MPI, `words` being those from which it was made.
+///
+/// # Errors
+/// There is no launcher, or no agent that it can start.
+pub fn through(plan: Plan, words: Vec<OsString>) -> Result<ExitCode, Refusal> {
+    let agent = plan.listing.as_ref().and_then(|listing| listing.reach.agent.clone());
+    let found = find(agent.as_deref(), plan.mpiexec.as_deref())?;
+    let verbosity = plan.verbosity;
+    let grace = plan.job.grace;
+    let work = move |post: Post| {
+        let listing = plan.listing.as_ref().ok_or_else(|| Message::new("there are no hosts"))?;
+        let (found, words, ties) = (&found, &words[..], &post.ties);
+        let call = Call { found, listing, words, ties, verbosity, patience: START };
+        Ok(Some(run(&call)?))
+    };
+    supervise::run(Undertaking {
+        grace,
+        verbose: verbosity == Verbosity::Verbose,
+        user_signal: Order::Status,
+        end_by: EndBy::Signal,
+        lease: None,
+        work: Box::new(work),
+    })
+}
+
 /// Runs a job to its verdict.
 ///
 /// # Errors
@@ -62,8 +90,10 @@ pub fn run(call: &Call<'_>) -> Result<Verdict, Stopped> {
     let desk = Desk::open(&places()).map_err(told)?;
     let child = start(call, &desk)?;
     let mut job = Job { call, child, line_so_far: Vec::new() };
-    let line = job.hand_over(desk)?;
-    let verdict = job.attend(line)?;
+    let verdict = match job.hand_over(desk)? {
+        Started::Up(line) => job.attend(line)?,
+        Started::Over(verdict) => verdict,
+    };
     job.leave(verdict);
     Ok(verdict)
 }
@@ -107,6 +137,20 @@ fn start(call: &Call<'_>, desk: &Desk) -> Result<Child, Message> {
         .map_err(|errno| Message::new(format!("cannot start `{}`: {errno}", launcher.display())))
 }
 
+/// What the other end is, as long as MPI is not up.
+enum Contact {
+    Desk(Desk),
+    Line(Line),
+}
+
+/// How the start came out.
+enum Started {
+    /// MPI is up.
+    Up(Line),
+    /// Rank 0 has said why it is not.
+    Over(Verdict),
+}
+
 /// A job whose launcher runs.
 struct Job<'a> {
     call: &'a Call<'a>,
@@ -116,28 +160,50 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Waits for rank 0, which comes when all of MPI is up, and gives it the job.
-    fn hand_over(&mut self, desk: Desk) -> Result<Line, Stopped> {
+    /// Waits for rank 0, gives it the job, and waits until all of MPI is up.
+    fn hand_over(&mut self, desk: Desk) -> Result<Started, Stopped> {
         let ties = self.call.ties;
         set_nonblocking(&ties.control)
             .map_err(|errno| Message::new(format!("cannot read orders: {errno}")))?;
         let deadline = Instant::now() + self.call.patience;
-        let mut line = loop {
+        let mut contact = Contact::Desk(desk);
+        loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(self.is_not_up().into());
             }
-            self.turn(&[ties.control.as_fd(), desk.as_fd()], Some(left))?;
+            let fd = match &contact {
+                Contact::Desk(desk) => desk.as_fd(),
+                Contact::Line(line) => line.as_fd(),
+            };
+            self.turn(&[ties.control.as_fd(), fd], Some(left))?;
             self.take_orders()?;
-            match desk.accept(geteuid()) {
-                Ok(Some(line)) => break line,
-                Ok(None) | Err(HandoverError::Stranger { .. }) => {}
-                Err(error) => return Err(told(error).into()),
+            match &mut contact {
+                Contact::Desk(desk) => match desk.accept(geteuid()) {
+                    // With the desk goes its directory: nobody else is to come.
+                    Ok(Some(line)) => contact = Contact::Line(self.give(line)?),
+                    Ok(None) | Err(HandoverError::Stranger { .. }) => {}
+                    Err(error) => return Err(told(error).into()),
+                },
+                Contact::Line(line) => match line.hear() {
+                    Heard::Nothing => {}
+                    Heard::Verdict(verdict) => return Ok(Started::Over(verdict)),
+                    Heard::End => return Err(self.has_failed().into()),
+                    Heard::Up => {
+                        line.go().map_err(told)?;
+                        let Contact::Line(line) = contact else { continue };
+                        return Ok(Started::Up(line));
+                    }
+                },
             }
             if self.child.status().is_some() {
                 return Err(self.has_failed().into());
             }
-        };
+        }
+    }
+
+    fn give(&self, mut line: Line) -> Result<Line, Message> {
+        let ties = self.call.ties;
         let directory = std::env::current_dir()
             .map_err(|error| Message::new(format!("the working directory is gone: {error}")))?;
         let environment = std::env::vars_os().map(joined).collect();
@@ -158,13 +224,14 @@ impl Job<'_> {
             match line.hear() {
                 Heard::Verdict(verdict) => return Ok(verdict),
                 Heard::End => return Err(self.is_lost().into()),
-                Heard::Nothing => {}
+                Heard::Nothing | Heard::Up => {}
             }
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(self.is_lost().into());
             }
             if deadline.is_none() && self.child.status().is_some() {
-                deadline = Some(Instant::now() + EXPLAINING);
+                // Rank 0 takes the silence of the others for a loss once their lease is over.
+                deadline = Some(Instant::now() + self.call.listing.reach.lease + EXPLAINING);
             }
         }
     }
@@ -223,7 +290,8 @@ impl Job<'_> {
 
     /// Lets the launcher end, and sees to it that it does.
     fn leave(mut self, verdict: Verdict) {
-        self.child.wait(LEAVING);
+        let [well, failed] = LEAVING;
+        self.child.wait(if verdict == Verdict::Status(0) { well } else { failed });
         self.child.stop();
         let quiet = self.call.verbosity != Verbosity::Usual;
         if quiet || verdict == Verdict::Status(0) || self.child.said().trim().is_empty() {
@@ -233,10 +301,15 @@ impl Job<'_> {
         say(&self.with_words(Message::new(text)).render("note"));
     }
 
-    fn has_failed(&self) -> Message {
-        let how = self.child.status().map_or_else(String::new, how);
-        let text = format!("`{}` {how} before MPI was up", self.name());
-        self.with_words(Message::new(text)).help("`--backend ssh` needs no MPI")
+    fn has_failed(&mut self) -> Message {
+        self.child.wait(EXPLAINING);
+        let what = match self.child.status() {
+            Some(status) => format!("`{}` {}", self.name(), how(status)),
+            None => "MPI rank 0, on this host, ended".to_owned(),
+        };
+        self.child.stop();
+        let message = Message::new(format!("{what} before MPI was up"));
+        self.with_words(message).help("`--backend ssh` needs no MPI")
     }
 
     fn is_not_up(&mut self) -> Message {

@@ -282,9 +282,9 @@ impl Comers for Step {
         self.agents.as_mut().map_or(Ok(Vec::new()), |agents| agents.turn(poller, now))
     }
 
-    fn see_off(self: Box<Self>) {
+    fn see_off(self: Box<Self>, well: bool) {
         if let Some(Agents { srun, knocking, .. }) = self.agents {
-            knocking.map(Box::new).into_iter().for_each(Comers::see_off);
+            knocking.map(Box::new).into_iter().for_each(|knocking| knocking.see_off(well));
             srun.finish();
         }
     }

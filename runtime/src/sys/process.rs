@@ -1,5 +1,6 @@
 //! Processes: splitting in two, ending by a signal, limits.
 
+use std::ffi::OsString;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -19,8 +20,7 @@ pub enum Fork {
 /// `EAGAIN` when the user's or the system's limit of processes is reached, and `EDEADLK` when
 /// this process has more than one thread: then the child could inherit a lock that nobody frees.
 pub fn fork() -> Result<Fork, Errno> {
-    let threads = std::fs::read_dir("/proc/self/task").map(|tasks| tasks.count());
-    if threads.is_ok_and(|count| count > 1) {
+    if threads() > 1 {
         return Err(Errno::DEADLK);
     }
     // SAFETY: there is one thread, so the child may go on with all of this process's memory.
@@ -29,6 +29,28 @@ pub fn fork() -> Result<Fork, Errno> {
         0 => Ok(Fork::Child),
         pid => Pid::from_raw(pid).map(Fork::Parent).ok_or(Errno::CHILD),
     }
+}
+
+/// Makes `variables` all of this process's environment.
+///
+/// # Errors
+/// `EDEADLK` when this process has more than one thread: another could be reading it.
+pub fn replace_environment(variables: Vec<(OsString, OsString)>) -> Result<(), Errno> {
+    if threads() > 1 {
+        return Err(Errno::DEADLK);
+    }
+    let names: Vec<OsString> = std::env::vars_os().map(|(name, _)| name).collect();
+    // SAFETY: there is one thread, so nobody reads the environment meanwhile.
+    unsafe {
+        names.iter().for_each(|name| std::env::remove_var(name));
+        variables.iter().for_each(|(name, value)| std::env::set_var(name, value));
+    }
+    Ok(())
+}
+
+/// How many threads this process has; one where that cannot be told.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, |tasks| tasks.count())
 }
 
 /// Ends this process at once, running no destructor of memory that another process shares.

@@ -60,6 +60,15 @@ fn a_job_is_handed_over_with_its_descriptors() {
     assert_eq!(fcntl_getfd(&received.control), Ok(FdFlags::CLOEXEC));
     assert_eq!(fcntl_getfd(&received.line), Ok(FdFlags::CLOEXEC));
     assert_eq!(line.hear(), Heard::Nothing);
+    thread::scope(|scope| {
+        let up = scope.spawn(|| received.line.is_up());
+        while line.hear() != Heard::Up {
+            thread::yield_now();
+        }
+        assert!(!up.is_finished(), "orders are not its own yet");
+        line.go().unwrap();
+        up.join().unwrap().unwrap();
+    });
     received.line.tell(Verdict::Status(3)).unwrap();
     assert_eq!(line.hear(), Heard::Verdict(Verdict::Status(3)));
     drop(received);
@@ -112,17 +121,17 @@ fn what_is_no_job_is_refused_before_memory_is_reserved_for_it() {
 }
 
 #[test]
-fn a_verdict_is_heard_as_it_was_told_and_nothing_else_is_one() {
+fn a_verdict_is_heard_as_it_was_told_and_other_bytes_are_none() {
     for verdict in [
         Verdict::Status(0),
         Verdict::Status(255),
         Verdict::Signal(Signal::INT),
         Verdict::Signal(Signal::QUIT),
     ] {
-        assert_eq!(decode(encode(verdict)), Some(verdict));
+        assert_eq!(decode(encode(verdict)), Heard::Verdict(verdict));
     }
-    for bytes in [[SIGNAL, 0], [SIGNAL, 200], [b'x', 0]] {
-        assert_eq!(decode(bytes), None);
+    for bytes in [[SIGNAL, 0], [SIGNAL, 200], [b'x', 0], [UP, 1]] {
+        assert_eq!(decode(bytes), Heard::End);
     }
     let (mut here, there) = lines();
     (&there.0).write_all(b"?!").unwrap();

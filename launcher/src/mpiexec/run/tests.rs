@@ -19,6 +19,9 @@ const ACT: &str = "PX_TEST_ACT";
 const SOCKET: &str = "PX_TEST_SOCKET";
 const LAUNCHER: &str = "PX_TEST_LAUNCHER";
 
+/// What is left of a launcher's words are those of the agent.
+const LAST: &str = "while [ $# -gt 2 ]; do shift; done\n";
+
 /// Not a test of its own: what the others start in the place of `pxrun-mpi`.
 #[test]
 #[ignore = "is started by other tests"]
@@ -28,8 +31,21 @@ fn stand_in_for_rank_0() {
     let mut received = receive(Path::new(&socket)).unwrap();
     assert_eq!(received.parcel.words, ["-k", "cat"]);
     assert_eq!(received.parcel.directory, std::env::current_dir().unwrap());
-    match variable(ACT).as_str() {
-        "dies" => {}
+    let act = variable(ACT);
+    if act == "fails" {
+        return received.line.tell(Verdict::Status(125)).unwrap();
+    }
+    if act == "waits" {
+        rustix::io::write(&received.report, b"?").unwrap();
+        loop {
+            thread::park();
+        }
+    }
+    if act != "dies early" {
+        received.line.is_up().unwrap();
+    }
+    match act.as_str() {
+        "dies" | "dies early" => {}
         "outlives the launcher" => {
             let launcher = variable(LAUNCHER).parse().ok().and_then(Pid::from_raw).unwrap();
             rustix::process::kill_process(launcher, Signal::KILL).unwrap();
@@ -130,8 +146,7 @@ impl Scene {
     /// Runs with a launcher whose last two arguments are those of the agent in `$agent`.
     fn run(&self, launcher: &str, act: &str) -> Result<Verdict, Stopped> {
         let agent = self.agent(act);
-        let last = "while [ $# -gt 2 ]; do shift; done";
-        let body = format!("{last}\nagent='{}'\n{launcher}", agent.display());
+        let body = format!("{LAST}agent='{}'\n{launcher}", agent.display());
         let launcher = self.script("launcher", &body);
         self.run_by(&launcher, Family::Hydra, &agent)
     }
@@ -145,9 +160,9 @@ impl Scene {
         }
     }
 
-    /// Sends an order once rank 0 has said that it listens.
-    fn obeyed_by(self, launcher: &Path, family: Family) -> Result<Verdict, Stopped> {
-        let agent = self.agent("obeys");
+    /// Has the user order an end once rank 0 has said that it has the job.
+    fn ordered(self, launcher: &Path, family: Family, act: &str) -> Result<Verdict, Stopped> {
+        let agent = self.agent(act);
         let control = self.control.as_ref().unwrap().try_clone().unwrap();
         let report = self.report.try_clone().unwrap();
         let user = thread::spawn(move || {
@@ -173,10 +188,10 @@ fn ends(pid: &str) -> bool {
 #[test]
 fn orders_reach_rank_0_and_its_verdict_comes_back_past_a_launcher_that_talks_much() {
     let scene = Scene::new();
-    let body = "head -c 300000 /dev/zero\nwhile [ $# -gt 2 ]; do shift; done\n";
+    let body = format!("head -c 300000 /dev/zero\n{LAST}");
     let agent = scene.place.path().join("agent");
     let launcher = scene.script("launcher", &format!("{body}exec '{}' \"$@\"", agent.display()));
-    let result = scene.obeyed_by(&launcher, Family::Hydra);
+    let result = scene.ordered(&launcher, Family::Hydra, "obeys");
     assert!(matches!(result, Ok(Verdict::Signal(Signal::TERM))));
 }
 
@@ -187,7 +202,7 @@ fn the_real_launchers_carry_a_job_too() {
             let _ = writeln!(std::io::stderr(), "not run: with {name}, which is not installed");
             continue;
         };
-        let result = Scene::new().obeyed_by(&launcher, family);
+        let result = Scene::new().ordered(&launcher, family, "obeys");
         let shown = match &result {
             Err(Stopped::Refused(refusal)) => refusal.message.render("error"),
             _ => String::new(),
@@ -225,6 +240,25 @@ fn a_rank_0_that_dies_ends_the_job_with_the_launchers_explanation() {
 }
 
 #[test]
+fn a_rank_0_that_dies_or_fails_before_mpi_is_up_is_told() {
+    let line = "\"$agent\" \"$@\"; echo no network; exit 1";
+    let told = Scene::new().refused(line, "dies early");
+    assert!(told.text.ends_with("/launcher` ended with status 1 before MPI was up"), "{told:?}");
+    assert_eq!(told.notes.last().unwrap(), "no network");
+    let told = Scene::new().run(line, "fails");
+    assert!(matches!(told, Ok(Verdict::Status(125))));
+}
+
+#[test]
+fn orders_are_obeyed_while_rank_0_waits_for_the_others() {
+    let scene = Scene::new();
+    let body = format!("{LAST}exec '{}' \"$@\"", scene.place.path().join("agent").display());
+    let launcher = scene.script("launcher", &body);
+    let result = scene.ordered(&launcher, Family::Hydra, "waits");
+    assert!(matches!(result, Err(Stopped::By(Signal::TERM))));
+}
+
+#[test]
 fn what_a_launcher_that_died_has_left_is_ended() {
     let scene = Scene::new();
     let pid = scene.place.path().join("pid");
@@ -242,12 +276,12 @@ fn a_launcher_that_does_not_end_after_the_job_is_ended() {
     let agent = scene.place.path().join("agent");
     let pid = elsewhere.path().join("pid");
     let body = format!(
-        "while [ $# -gt 2 ]; do shift; done\necho $$ > '{}'\n'{}' \"$@\"\nexec sleep 1000",
+        "{LAST}echo $$ > '{}'\n'{}' \"$@\"\nexec sleep 1000",
         pid.display(),
         agent.display()
     );
     let launcher = scene.script("launcher", &body);
-    let result = scene.obeyed_by(&launcher, Family::Hydra);
+    let result = scene.ordered(&launcher, Family::Hydra, "obeys");
     assert!(matches!(result, Ok(Verdict::Signal(Signal::TERM))));
     assert!(ends(&std::fs::read_to_string(&pid).unwrap()));
 }
