@@ -26,9 +26,9 @@ const SIGNS: [(&str, &str, Family); 8] = [
     ("(Open MPI)", "Open MPI", Family::OpenMpi),
     ("(Open MPI v", "Open MPI", Family::OpenMpi),
     ("Intel(R) MPI Library", "Intel MPI", Family::Hydra),
-    ("MVAPICH2 Version", "MVAPICH2", Family::Hydra),
-    ("MVAPICH Version", "MVAPICH", Family::Hydra),
-    ("MPICH Version", "MPICH", Family::Hydra),
+    ("(MVAPICH2", "MVAPICH2", Family::Hydra),
+    ("(MVAPICH", "MVAPICH", Family::Hydra),
+    ("(MPICH", "MPICH", Family::Hydra),
     ("HYDRA build details", "Hydra", Family::Hydra),
 ];
 
@@ -110,6 +110,7 @@ mod tests {
                 Family::Hydra,
                 "MPICH 4.0.2",
             ),
+            ("pxrun-mpi 0.1.0 (MPICH 4.0.2)\n", Family::Hydra, "MPICH 4.0.2"),
             (
                 "pxrun-mpi 0.1.0 (MVAPICH2 Version      :\t2.3.7\n)\n",
                 Family::Hydra,
