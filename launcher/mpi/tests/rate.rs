@@ -1,6 +1,8 @@
 //! How fast the hub is: `px-mpi-rate stream MIB` from process 1 to 0 with so much on its way,
 //! `px-mpi-rate echo PAUSE_US` between them, `px-mpi-rate idle` in all of them.
 
+#![allow(clippy::expect_used, reason = "it measures or it fails")]
+
 use std::time::{Duration, Instant};
 
 use px_runtime::buffers::{BUFFER, Buffers};

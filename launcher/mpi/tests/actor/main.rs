@@ -1,6 +1,8 @@
 //! One process of a world in a test: `px-mpi-actor PART DIRECTORY`. How it went is a line in a file
 //! there.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 mod parts;
 mod ways;
 

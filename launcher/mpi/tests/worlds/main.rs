@@ -1,5 +1,7 @@
 //! Real worlds of three processes, started by the launcher of the MPI that this was built with.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
