@@ -46,11 +46,19 @@ pub fn command_line(pid: i32) -> String {
     String::from_utf8_lossy(&words).replace('\0', " ").trim_end().to_owned()
 }
 
-/// Tells whether a process carries a job's mark. A zombie has no environment any more.
-pub fn carries(pid: i32, mark: &str) -> bool {
-    let wanted = format!("{MARK}={mark}");
+/// A variable of the environment in which a process was started. A zombie has none any more.
+pub fn variable(pid: i32, name: &str) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
+    let value = |pair: &[u8]| {
+        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    };
+    environment.split(|&byte| byte == 0).find_map(value)
+}
+
+/// Tells whether a process carries a job's mark.
+pub fn carries(pid: i32, mark: &str) -> bool {
+    variable(pid, MARK).is_some_and(|found| found == mark)
 }
 
 /// The live processes that carry a mark.

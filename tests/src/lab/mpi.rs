@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Lab;
+use super::plan::first_missing;
 use super::space::run;
 use super::texts::NETWORK;
 use crate::job::Job;
@@ -39,6 +40,16 @@ impl Mpi {
         }
     }
 
+    /// Tells whether this machine has it.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    pub fn installed(self) -> Result<(), String> {
+        first_missing(self.programs())
+            .map_or(Ok(()), |program| Err(format!("there is no `{program}`")))
+    }
+
     /// Builds a program in C, and returns its path in the directory.
     ///
     /// # Panics
@@ -52,7 +63,7 @@ impl Mpi {
         program
     }
 
-    pub(super) fn programs(self) -> [&'static str; 2] {
+    fn programs(self) -> [&'static str; 2] {
         [self.launcher(), self.compiler()]
     }
 
@@ -90,9 +101,14 @@ impl Lab {
     /// Describes a program of an MPI, given by the words of its command line, that the head
     /// starts as so many ranks dealt out evenly over all hosts.
     pub fn mpirun(&self, mpi: Mpi, ranks: usize, words: &str) -> Job {
+        self.under_mpi(mpi, ranks, self.job(words))
+    }
+
+    /// Has a job on the head started as so many processes dealt out evenly over all hosts.
+    pub fn under_mpi(&self, mpi: Mpi, processes: usize, job: Job) -> Job {
         let hosts: Vec<String> = self.hosts.iter().map(super::Host::name).collect();
-        let launcher = mpi.words(&hosts, ranks);
-        self.job(words).under(&launcher.iter().map(String::as_str).collect::<Vec<_>>())
+        let launcher = mpi.words(&hosts, processes);
+        job.under(&launcher.iter().map(String::as_str).collect::<Vec<_>>())
     }
 }
 

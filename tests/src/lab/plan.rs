@@ -139,10 +139,10 @@ impl Plan {
     pub fn possible(&self) -> Result<(), String> {
         available()?;
         let slurm = self.slurm.iter().flat_map(|_| slurm_conf::PROGRAMS);
-        let needed = slurm.chain(self.mpis.iter().flat_map(|mpi| mpi.programs()));
-        if let Some(program) = first_missing(needed) {
+        if let Some(program) = first_missing(slurm) {
             return Err(format!("there is no `{program}`"));
         }
+        self.mpis.iter().try_for_each(|mpi| mpi.installed())?;
         if self.cables == Cables::Wire && !Path::new("/dev/net/tun").exists() {
             return Err("there is no /dev/net/tun".to_owned());
         }
@@ -196,7 +196,9 @@ fn look() -> Result<(), String> {
     Err(format!("the kernel allows no hosts: {}", said.trim()))
 }
 
-fn first_missing(programs: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+pub(super) fn first_missing(
+    programs: impl IntoIterator<Item = &'static str>,
+) -> Option<&'static str> {
     // Daemons are in no plain user's PATH.
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
     let is_there = |program: &str| path.split(':').any(|dir| Path::new(dir).join(program).exists());

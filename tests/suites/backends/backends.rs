@@ -1,7 +1,7 @@
 //! The rows: how a command line of eight ranks is started, and what is documented of that way.
 
-use px_tests::lab::Plan;
-use px_tests::processes::Process;
+use px_tests::lab::{Mpi, Plan};
+use px_tests::processes::{self, Process};
 use px_tests::{Job, Lab, Running};
 
 use crate::ground::Ground;
@@ -9,20 +9,33 @@ use crate::ground::Ground;
 /// A way to start pxrun's processes.
 pub struct Backend {
     pub name: &'static str,
+    /// The line of the manual's table on what is returned.
+    pub line: &'static str,
     /// The hosts, unless one machine is all there is.
     pub plan: Option<fn() -> Plan>,
     /// Describes a job of eight ranks.
     pub job: fn(&Ground) -> Job,
+    /// Who carries standard input and output.
+    pub streams: Streams,
     /// The numbers of the hosts that run ranks and that the root is not on.
     pub others: &'static [usize],
+    /// How many agents there are besides the root's own, and how many of them are on those hosts.
+    pub agents: (usize, usize),
     /// What `-v` says of the way of the data to those.
     pub way: &'static str,
-    /// The host of rank 5, where that is not this machine.
-    pub fifth: Option<&'static str>,
-    /// The process that is the root's engine.
-    pub root: fn(&Running) -> Vec<Process>,
-    /// The status that the outermost process has where pxrun's own is this.
-    pub status: fn(i32) -> i32,
+    /// The hosts of ranks 0 and 5, where they are not this machine.
+    pub hosts: Option<[&'static str; 2]>,
+    /// Finds the process of this name that belongs to the root.
+    pub root: fn(&Running, &str) -> Vec<Process>,
+}
+
+/// Who carries the standard input and output of pxrun's first process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// Nobody: they are what the user gave.
+    Own,
+    /// The launcher, which promises less than pxrun.
+    Carried,
 }
 
 impl Backend {
@@ -36,35 +49,89 @@ impl Backend {
 pub const BACKENDS: &[Backend] = &[
     Backend {
         name: "local",
+        line: "pxrun",
         plan: None,
         job: |_| Job::new("-np 8"),
+        streams: Streams::Own,
         others: &[],
+        agents: (0, 0),
         way: "",
-        fifth: None,
-        root: the_agent,
-        status: own,
+        hosts: None,
+        root: without_a_rank,
     },
     Backend {
         name: "ssh-tcp",
         plan: Some(|| Lab::of(4)),
         job: |ground| by_hostfile(ground, "--backend ssh --link tcp"),
-        others: &[1, 2, 3, 4],
         way: "data goes over a connection to it",
-        fifth: Some("node3"),
-        root: the_agent,
-        status: own,
+        ..FROM_THE_HEAD
     },
     Backend {
         name: "ssh-stdio",
         plan: Some(|| Lab::of(4)),
         job: |ground| by_hostfile(ground, "--backend ssh --link ssh"),
-        others: &[1, 2, 3, 4],
         way: "data goes over ssh",
-        fifth: Some("node3"),
-        root: the_agent,
-        status: own,
+        ..FROM_THE_HEAD
+    },
+    Backend {
+        name: "salloc",
+        line: "salloc",
+        plan: Some(slurm),
+        job: |ground| ground.lab().pxrun("").under(&["salloc", "-Q", "-N4", "-n8"]),
+        way: "data goes over a connection from it",
+        ..FROM_THE_HEAD
+    },
+    Backend {
+        name: "hydra",
+        line: "mpiexec.hydra",
+        plan: Some(|| Lab::of(4).mpi(Mpi::Mpich)),
+        job: |ground| ground.lab().under_mpi(Mpi::Mpich, 8, ground.lab().pxrun("")),
+        ..EACH_A_RANK
+    },
+    Backend {
+        name: "srun-pmi2",
+        line: "srun",
+        plan: Some(slurm),
+        job: |ground| step(ground, "pmi2"),
+        ..EACH_A_RANK
+    },
+    Backend {
+        name: "srun-none",
+        line: "srun",
+        plan: Some(slurm),
+        job: |ground| step(ground, "none"),
+        ..EACH_A_RANK
     },
 ];
+
+/// The root is on the head, which runs no rank, and each host has one agent.
+const FROM_THE_HEAD: Backend = Backend {
+    name: "",
+    line: "pxrun",
+    plan: None,
+    job: |_| Job::new(""),
+    streams: Streams::Own,
+    others: &[1, 2, 3, 4],
+    agents: (4, 4),
+    way: "",
+    hosts: Some(["node1", "node3"]),
+    root: without_a_rank,
+};
+
+/// A launcher started eight processes, two a host, and the first of them is the root.
+const EACH_A_RANK: Backend = Backend {
+    streams: Streams::Carried,
+    others: &[2, 3, 4],
+    agents: (7, 6),
+    way: "data goes over a connection from it",
+    root: of_rank_zero,
+    ..FROM_THE_HEAD
+};
+
+/// A Slurm of four nodes, whose head is none of them.
+fn slurm() -> Plan {
+    Lab::of(4).slurm(|slurm| slurm)
+}
 
 /// A job on two slots of each host.
 fn by_hostfile(ground: &Ground, options: &str) -> Job {
@@ -72,12 +139,27 @@ fn by_hostfile(ground: &Ground, options: &str) -> Job {
     lab.pxrun(options).arg("--hostfile").arg(lab.hostfile(2))
 }
 
-/// The only agent in whose environment the job's mark is: a login takes none along.
-fn the_agent(job: &Running) -> Vec<Process> {
-    job.named("px-agent")
+/// Eight tasks of a step that has this way to meet.
+fn step(ground: &Ground, mpi: &str) -> Job {
+    let way = format!("--mpi={mpi}");
+    ground.lab().pxrun("").under(&["srun", "-Q", "-N4", "-n8", &way])
 }
 
-/// The process that the user sees is pxrun itself.
-fn own(status: i32) -> i32 {
-    status
+/// What tells a process its number in the world of its launcher.
+const RANKS: [&str; 3] = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"];
+
+/// The only one that no launcher has given a number.
+fn without_a_rank(job: &Running, name: &str) -> Vec<Process> {
+    let mut found = job.named(name);
+    let has = |pid, rank| processes::variable(pid, rank).is_some();
+    found.retain(|process| !RANKS.iter().any(|rank| has(process.pid, rank)));
+    found
+}
+
+/// The one that its launcher has given the number 0.
+fn of_rank_zero(job: &Running, name: &str) -> Vec<Process> {
+    let mut found = job.named(name);
+    let first = |pid, rank| processes::variable(pid, rank).is_some_and(|number| number == "0");
+    found.retain(|process| RANKS.iter().any(|rank| first(process.pid, rank)));
+    found
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use px_tests::lab::{Plan, Resident};
 use px_tests::{Job, Lab, Outcome, Scratch, records};
 
-use crate::backends::Backend;
+use crate::backends::{Backend, Streams};
 
 /// How many records the input has.
 pub const COUNT: u64 = 20_000;
@@ -46,15 +46,42 @@ impl Ground {
         self.lab.as_ref().expect("a backend with hosts")
     }
 
-    /// A job of eight ranks that reads the input of all hosts.
+    /// A job of eight ranks that reads the input of all hosts, and whose output is to be looked at
+    /// to the byte: where a launcher carries stdout it goes to a file instead.
     pub fn job(&self, options: &str) -> Job {
         self.reading("shared", options)
     }
 
-    /// A job that reads the input whose directory has this name.
+    /// Such a job that reads the input whose directory has this name.
     pub fn reading(&self, directory: &str, options: &str) -> Job {
-        let job = (self.backend.job)(self).bound(BOUND).words("--lease 2 --grace 1");
-        job.arg("-i").arg(self.input(directory)).words(options)
+        let job = self.bare().arg("-i").arg(self.input(directory));
+        let job = match self.backend.streams {
+            Streams::Own => job,
+            Streams::Carried => job.arg("-o").arg(self.output()),
+        };
+        job.words(options)
+    }
+
+    /// A job that reads the input of all hosts, and that prints wherever its stdout leads.
+    pub fn printing(&self, options: &str) -> Job {
+        self.bare().arg("-i").arg(self.input("shared")).words(options)
+    }
+
+    /// A job whose input and output are standard ones.
+    pub fn bare(&self) -> Job {
+        (self.backend.job)(self).bound(BOUND).words("--lease 2 --grace 1")
+    }
+
+    /// Runs a [`job`](Ground::job) to its end. What it has written is shown as its stdout, also
+    /// where it was a file.
+    pub fn run(&self, job: Job) -> Outcome {
+        let mut outcome = job.run();
+        if self.backend.streams == Streams::Carried {
+            outcome.prints("");
+            outcome.stdout = fs::read(self.output()).unwrap_or_default();
+            let _ = fs::remove_file(self.output());
+        }
+        outcome
     }
 
     /// What a command prints that runs once, with the whole input.
@@ -67,19 +94,17 @@ impl Ground {
         output.stdout
     }
 
-    /// Checks that a job ended as pxrun ends with this status.
-    #[track_caller]
-    pub fn ended<'a>(&self, outcome: &'a Outcome, status: i32) -> &'a Outcome {
-        outcome.exits((self.backend.status)(status))
-    }
-
     /// Checks that the error of a job is one of rank 5.
     #[track_caller]
     pub fn blames_the_fifth(&self, outcome: &Outcome) {
-        match self.backend.fifth {
-            Some(host) => outcome.says(&format!("pxrun: error: rank 5 on `{host}`: ")),
-            None => outcome.says("pxrun: error: rank 5 on `"),
-        };
+        let [_, host] = self.hosts();
+        outcome.says(&format!("pxrun: error: rank 5 on `{host}`: "));
+    }
+
+    /// The hosts of ranks 0 and 5, as they call themselves.
+    pub fn hosts(&self) -> [String; 2] {
+        let here = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.backend.hosts.map_or_else(|| [here(), here()], |hosts| hosts.map(str::to_owned))
     }
 
     /// Holds when nothing of any job is left.
@@ -90,7 +115,17 @@ impl Ground {
         assert!(left.is_empty(), "left after {GONE:?}: {left:?}");
     }
 
-    fn input(&self, directory: &str) -> PathBuf {
+    /// A directory that all hosts see.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// The file that is the input.
+    pub fn input(&self, directory: &str) -> PathBuf {
         self.scratch.at(directory).join("input")
+    }
+
+    fn output(&self) -> PathBuf {
+        self.scratch.at("output")
     }
 }
