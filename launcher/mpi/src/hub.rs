@@ -121,6 +121,11 @@ impl Hub {
         })))
     }
 
+    /// Takes what has come for nobody any more, and sees to what is on its way.
+    pub fn look(&self) {
+        self.0.borrow_mut().look();
+    }
+
     /// Makes the way to and from `peer`, of which there should be one; `None` where there is no
     /// such process.
     ///

@@ -50,7 +50,8 @@ impl Fabric for Joined {
 
     fn leave(self: Box<Self>, patience: Duration) -> bool {
         let Joined { world, hub } = *self;
-        drop(hub);
-        world.leave(patience, OWN) == Left::Together
+        // What others have sent and nobody waits for is taken, or they could not leave.
+        let left = world.leave(patience, OWN, || hub.look());
+        left == Left::Together
     }
 }

@@ -110,9 +110,9 @@ impl World {
     ///
     /// However it was left, this process must end by [`px_runtime::sys::process::exit_now`]. A
     /// library that hangs at its end has it end with `status`.
-    pub fn leave(self, patience: Duration, status: u8) -> Left {
+    pub fn leave(self, patience: Duration, status: u8, meanwhile: impl FnMut()) -> Left {
         let World { comm, universe } = self;
-        let came = all_come(&comm, Instant::now() + patience).unwrap_or(false);
+        let came = all_come(&comm, Instant::now() + patience, meanwhile).unwrap_or(false);
         comm.close();
         // What cannot be watched is not begun: not to finalize never hangs.
         let Some(_watchdog) = Watchdog::set(FINALIZE, status).ok().filter(|_| came) else {
@@ -135,17 +135,32 @@ fn finalizes_well() -> bool {
 }
 
 /// Whether all others have come, and taken what was sent to them, before `deadline`.
-fn all_come(comm: &Rc<Comm>, deadline: Instant) -> Result<bool, Failed> {
+fn all_come(
+    comm: &Rc<Comm>,
+    deadline: Instant,
+    mut meanwhile: impl FnMut(),
+) -> Result<bool, Failed> {
+    // Nobody comes to the barrier who still has something on its way, so all others still take it.
+    while comm.outstanding() > 0 {
+        meanwhile();
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(LOOK);
+    }
     let mut barrier = comm.barrier()?;
     let mut done = Vec::new();
-    while Instant::now() < deadline {
+    loop {
+        meanwhile();
         barrier.test(&mut done)?;
         if barrier.is_empty() {
             return Ok(comm.outstanding() == 0);
         }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
         std::thread::sleep(LOOK);
     }
-    Ok(false)
 }
 
 /// The library's name and version, on one line.

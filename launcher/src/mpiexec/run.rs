@@ -293,12 +293,6 @@ impl Job<'_> {
         let [well, failed] = LEAVING;
         self.child.wait(if verdict == Verdict::Status(0) { well } else { failed });
         self.child.stop();
-        let quiet = self.call.verbosity != Verbosity::Usual;
-        if quiet || verdict == Verdict::Status(0) || self.child.said().trim().is_empty() {
-            return;
-        }
-        let text = format!("`{}` has said what may explain this", self.name());
-        say(&self.with_words(Message::new(text)).render("note"));
     }
 
     fn has_failed(&mut self) -> Message {

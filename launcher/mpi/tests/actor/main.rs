@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         "early" => parts::early(rank, directory),
         other => panic!("no part is called {other}"),
     };
-    let left = world.leave(patience, HUNG);
+    let left = world.leave(patience, HUNG, || hub.look());
     // At once and whole under its name, for whoever waits for it. Nothing is told by way of the
     // launcher, which may end all processes before it has passed on what they said.
     let whole = directory.join(format!("{rank}"));

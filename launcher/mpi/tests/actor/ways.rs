@@ -1,7 +1,7 @@
 //! All ways of a process, asked in turn.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use px_runtime::link::carrier::{Carrier, CarrierError};
 use pxrun_mpi::hub::{Hub, Way};
