@@ -94,6 +94,8 @@ struct Switch {
     active: Instant,
     /// How long to leave MPI alone from then on.
     pause: Duration,
+    /// Looks since then.
+    in_vain: u32,
     failed: Option<Failed>,
 }
 
@@ -117,6 +119,7 @@ impl Hub {
             looks: 0,
             active: now,
             pause: Duration::ZERO,
+            in_vain: 0,
             failed: None,
         })))
     }
@@ -154,7 +157,7 @@ impl Carrier for Way {
         }
         switch.peers[self.peer].in_flight += length;
         switch.active = Instant::now();
-        switch.pause = Duration::ZERO;
+        (switch.pause, switch.in_vain) = (Duration::ZERO, 0);
         Ok(())
     }
 
@@ -210,11 +213,13 @@ impl Switch {
         match self.take_and_test() {
             Ok(any) => {
                 let now = Instant::now();
+                self.in_vain = self.in_vain.saturating_add(1);
                 if any {
-                    self.active = now;
+                    (self.active, self.in_vain) = (now, 0);
                 }
                 let silence = now.saturating_duration_since(self.active);
-                self.pause = looking::pause(silence, !self.flight.is_empty());
+                let on_its_way = !self.flight.is_empty();
+                self.pause = looking::pause(silence, self.in_vain, on_its_way);
             }
             Err(failed) => self.failed = Some(failed),
         }
