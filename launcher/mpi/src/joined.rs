@@ -6,6 +6,7 @@ use px_runtime::buffers::Buffers;
 use px_runtime::failure::{Message, OWN};
 use px_runtime::link::carrier::Carrier;
 use px_runtime::link::control::FROM_ROOT;
+use px_runtime::sys::fd::expect_others_descriptors;
 use pxrun::fabric::Fabric;
 
 use crate::hub::{Hub, Way};
@@ -26,6 +27,8 @@ struct Joined {
 /// There is no MPI, or another one than the launcher's.
 pub fn join(buffers: &Buffers) -> Result<Box<dyn Fabric>, Message> {
     let world = World::start().map_err(|error| error.message())?;
+    // The library opens connections when it needs them, and leaves them to every child.
+    expect_others_descriptors();
     let hub = Hub::new(&world, buffers.clone(), LONGEST);
     Ok(Box::new(Joined { world, hub }))
 }

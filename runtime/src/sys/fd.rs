@@ -49,6 +49,28 @@ pub fn secure_standard_streams() -> Result<(), Errno> {
         rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty())?;
         std::mem::forget(fd);
     }
+    mark_all();
+    Ok(())
+}
+
+/// Set where a library opens descriptors of its own in this process.
+static OTHERS: AtomicBool = AtomicBool::new(false);
+
+/// Has each child from now on inherit nothing of what a library opens here without this program's
+/// doing.
+pub fn expect_others_descriptors() {
+    OTHERS.store(true, Ordering::Relaxed);
+}
+
+/// Has the next child inherit nothing that others have opened.
+pub(super) fn keep_others_descriptors() {
+    if OTHERS.load(Ordering::Relaxed) {
+        mark_all();
+    }
+}
+
+/// Has no child inherit a descriptor above the standard three.
+fn mark_all() {
     // SAFETY: close_range with CLOEXEC only sets a flag and touches no memory.
     let marked = unsafe {
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
@@ -56,7 +78,6 @@ pub fn secure_standard_streams() -> Result<(), Errno> {
     if marked != 0 {
         mark_one_by_one();
     }
-    Ok(())
 }
 
 /// Does what kernels before 5.11 cannot do in one call.

@@ -8,6 +8,8 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit};
 
+use super::fd::keep_others_descriptors;
+
 /// The attributes that every copy starts with: a session of its own, no signal blocked, every
 /// signal at its default.
 pub struct Spawner {
@@ -90,6 +92,7 @@ impl Spawner {
         open_files: Rlimit,
     ) -> Result<Pid, Errno> {
         let mut pid = 0;
+        keep_others_descriptors();
         // SAFETY: the pointer lists end in null and their strings outlive the call (`Image`
         // borrows them); `actions` is initialised first and destroyed last.
         let result = unsafe {
