@@ -3,6 +3,11 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::lab::Mpi;
+
+/// The first one that was built is taken.
+const PROFILES: [&str; 2] = ["release", "debug"];
+
 /// Returns the `pxrun` under test: `$PXRUN`, else the release or debug build next to this test's
 /// own target directory.
 ///
@@ -16,11 +21,27 @@ pub fn pxrun() -> PathBuf {
         assert!(path.is_file(), "PXRUN names no file: {path:?}");
         return path;
     }
-    let target = profile_directory().parent().expect("a target directory").to_path_buf();
-    let built = ["release", "debug"].map(|profile| target.join(profile).join("pxrun"));
+    let target = target_directory();
+    let built = PROFILES.map(|profile| target.join(profile).join("pxrun"));
     built.into_iter().find(|path| path.is_file()).unwrap_or_else(|| {
         panic!("no pxrun in {}: run `cargo build --release` first, or set PXRUN", target.display())
     })
+}
+
+/// Returns the `pxrun-mpi` that was built with an MPI: `mpi-openmpi` or `mpi-mpich` in the target
+/// directory is that of its build.
+///
+/// # Errors
+///
+/// There is none.
+pub fn pxrun_mpi(mpi: Mpi) -> Result<PathBuf, String> {
+    let target = target_directory().join(match mpi {
+        Mpi::Open => "mpi-openmpi",
+        Mpi::Mpich => "mpi-mpich",
+    });
+    let built = PROFILES.map(|profile| target.join(profile).join("pxrun-mpi"));
+    let found = built.into_iter().find(|path| path.is_file());
+    found.ok_or_else(|| format!("there is no pxrun-mpi in {}", target.display()))
 }
 
 /// Returns the program of misbehaving children, which cargo builds beside the tests.
@@ -74,6 +95,10 @@ pub fn stand_in() -> PathBuf {
     let path = profile_directory().join("px-stand-in");
     assert!(path.is_file(), "no px-stand-in at {}: run the tests by `cargo test`", path.display());
     path
+}
+
+fn target_directory() -> PathBuf {
+    profile_directory().parent().expect("a target directory").to_path_buf()
 }
 
 /// `target/PROFILE` of the running test, whose executable lies in `target/PROFILE/deps`.

@@ -10,6 +10,7 @@ use super::plan::first_missing;
 use super::space::run;
 use super::texts::NETWORK;
 use crate::job::Job;
+use crate::processes::MARK;
 
 /// An MPI, as Debian names its programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +90,8 @@ impl Mpi {
             list
         });
         let words: &[&str] = match self {
-            Mpi::Open => &["--allow-run-as-root", "--bind-to", "none", "--host"],
+            // Unlike Hydra it takes no variable of the user's along unasked.
+            Mpi::Open => &["--allow-run-as-root", "--bind-to", "none", "-x", MARK, "--host"],
             Mpi::Mpich => &["-launcher", "ssh", "-hosts"],
         };
         let start = [self.launcher()].into_iter().chain(words.iter().copied()).map(str::to_owned);
@@ -122,6 +124,6 @@ mod tests {
         let words = Mpi::Mpich.words(&hosts, 5).join(" ");
         assert_eq!(words, "mpiexec.hydra -launcher ssh -hosts node1:3,node2:3 -n 5");
         let words = Mpi::Open.words(&hosts, 2).join(" ");
-        assert!(words.ends_with("--bind-to none --host node1:1,node2:1 -n 2"), "{words}");
+        assert!(words.ends_with(" --host node1:1,node2:1 -n 2"), "{words}");
     }
 }

@@ -2,7 +2,7 @@
 
 use px_tests::lab::{Mpi, Plan};
 use px_tests::processes::{self, Process};
-use px_tests::{Job, Lab, Running};
+use px_tests::{Job, Lab, Running, binary};
 
 use crate::ground::Ground;
 
@@ -27,6 +27,10 @@ pub struct Backend {
     pub hosts: Option<[&'static str; 2]>,
     /// Finds the process of this name that belongs to the root.
     pub root: fn(&Running, &str) -> Vec<Process>,
+    /// The name of what the user or a launcher starts.
+    pub program: &'static str,
+    /// The MPI whose links it takes.
+    pub mpi: Option<Mpi>,
 }
 
 /// Who carries the standard input and output of pxrun's first process.
@@ -41,7 +45,8 @@ pub enum Streams {
 impl Backend {
     /// Tells whether this machine can run it.
     pub fn possible(&self) -> Result<(), String> {
-        self.plan.map_or(Ok(()), |plan| plan().possible())
+        self.plan.map_or(Ok(()), |plan| plan().possible())?;
+        self.mpi.map_or(Ok(()), |mpi| binary::pxrun_mpi(mpi).map(drop))
     }
 }
 
@@ -58,6 +63,8 @@ pub const BACKENDS: &[Backend] = &[
         way: "",
         hosts: None,
         root: without_a_rank,
+        program: "pxrun",
+        mpi: None,
     },
     Backend {
         name: "ssh-tcp",
@@ -89,6 +96,22 @@ pub const BACKENDS: &[Backend] = &[
         ..EACH_A_RANK
     },
     Backend {
+        name: "hydra-mpi",
+        line: "mpiexec.hydra",
+        plan: Some(|| Lab::of(4).mpi(Mpi::Mpich)),
+        job: |ground| of_mpi(ground, Mpi::Mpich),
+        mpi: Some(Mpi::Mpich),
+        ..EACH_A_PROCESS_OF_MPI
+    },
+    Backend {
+        name: "mpirun-mpi",
+        line: "mpirun",
+        plan: Some(|| Lab::of(4).mpi(Mpi::Open)),
+        job: |ground| of_mpi(ground, Mpi::Open),
+        mpi: Some(Mpi::Open),
+        ..EACH_A_PROCESS_OF_MPI
+    },
+    Backend {
         name: "srun-pmi2",
         line: "srun",
         plan: Some(slurm),
@@ -116,6 +139,8 @@ const FROM_THE_HEAD: Backend = Backend {
     way: "",
     hosts: Some(["node1", "node3"]),
     root: without_a_rank,
+    program: "pxrun",
+    mpi: None,
 };
 
 /// A launcher started eight processes, two a host, and the first of them is the root.
@@ -127,6 +152,10 @@ const EACH_A_RANK: Backend = Backend {
     root: of_rank_zero,
     ..FROM_THE_HEAD
 };
+
+/// The same of `pxrun-mpi`.
+const EACH_A_PROCESS_OF_MPI: Backend =
+    Backend { way: "data goes over MPI", program: "pxrun-mpi", ..EACH_A_RANK };
 
 /// A Slurm of four nodes, whose head is none of them.
 fn slurm() -> Plan {
@@ -143,6 +172,12 @@ fn by_hostfile(ground: &Ground, options: &str) -> Job {
 fn step(ground: &Ground, mpi: &str) -> Job {
     let way = format!("--mpi={mpi}");
     ground.lab().pxrun("").under(&["srun", "-Q", "-N4", "-n8", &way])
+}
+
+/// Eight processes of an MPI.
+fn of_mpi(ground: &Ground, mpi: Mpi) -> Job {
+    let program = binary::pxrun_mpi(mpi).unwrap();
+    ground.lab().under_mpi(mpi, 8, ground.lab().pxrun("").program(program))
 }
 
 /// What tells a process its number in the world of its launcher.

@@ -105,7 +105,7 @@ fn killed_child(ground: &Ground) {
 }
 
 fn killed_root(ground: &Ground) {
-    let mut job = ground.printing("-k --contract lines").zoo("read-slowly 4096 20").start();
+    let mut job = ground.printing("-k --contract lines").zoo("read-slowly 4096 100").start();
     job.until("output", |job| job.printed() > 0);
     let roots = (ground.backend.root)(&job, "px-agent");
     assert_eq!(roots.len(), 1, "{roots:?}");
@@ -113,10 +113,11 @@ fn killed_root(ground: &Ground) {
     let outcome = job.finish();
     outcome.check(outcome.status != Status::Exited(0), || "wanted a failure".to_owned());
     let whole = ground.sequential("cat");
-    outcome.says("pxrun: error: ").check(whole.starts_with(&outcome.stdout), || {
+    let printed = ground.printed(&outcome);
+    outcome.says("pxrun: error: ").check(whole.starts_with(printed), || {
         "wanted the first lines of the output and nothing else".to_owned()
     });
-    outcome.check(outcome.stdout.len() < whole.len(), || "it had ended before".to_owned());
+    outcome.check(printed.len() < whole.len(), || "it had ended before".to_owned());
 }
 
 fn early_exit(ground: &Ground) {

@@ -35,23 +35,25 @@ fn promised(line: &str) -> Vec<Vec<i32>> {
 
 /// Ends a job that takes long by a SIGTERM.
 fn stopped(ground: &Ground, whom: impl Fn(&Running) -> i32) -> Outcome {
-    let mut job = ground.printing("-k --contract lines").zoo("read-slowly 4096 20").start();
+    let mut job = ground.printing("-k --contract lines").zoo("read-slowly 4096 500").start();
     job.until("output", |job| job.printed() > 0);
     sys::kill(whom(&job), libc::SIGTERM).unwrap();
     let outcome = job.finish();
-    let whole = ground.sequential("cat");
-    outcome.check(whole.starts_with(&outcome.stdout), || "wanted the first lines".to_owned());
+    let first = ground.sequential("cat").starts_with(ground.printed(&outcome));
+    outcome.check(first, || "wanted the first lines of the output".to_owned());
     outcome
 }
 
 fn stopped_in_order(ground: &Ground) -> Outcome {
     let outcome = stopped(ground, |job| {
-        let fronts = (ground.backend.root)(job, "pxrun");
+        let fronts = (ground.backend.root)(job, ground.backend.program);
         assert_eq!(fronts.len(), 1, "{fronts:?}");
         fronts[0].pid
     });
-    let written =
-        format!("stopped by SIGTERM, {} bytes of output were written", outcome.stdout.len());
+    let written = format!(
+        "stopped by SIGTERM, {} bytes of output were written",
+        ground.printed(&outcome).len()
+    );
     outcome.says(&written);
     outcome
 }

@@ -84,6 +84,13 @@ impl Ground {
         outcome
     }
 
+    /// What a [`printing`](Ground::printing) job has printed that did not end well. On stdout Hydra
+    /// also says what it thinks of that.
+    pub fn printed<'a>(&self, outcome: &'a Outcome) -> &'a [u8] {
+        let banner = memchr::memmem::find(&outcome.stdout, b"\n======");
+        &outcome.stdout[..banner.unwrap_or(outcome.stdout.len())]
+    }
+
     /// What a command prints that runs once, with the whole input.
     pub fn sequential(&self, command: &str) -> Vec<u8> {
         let mut words = command.split_whitespace();
