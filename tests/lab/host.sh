@@ -9,8 +9,10 @@ hostname "$NAME"
 for file in hosts passwd shadow hostname; do
     mount --bind "$LAB/$NAME/etc/$file" "/etc/$file"
 done
-# Of this network: some look there for its interfaces.
-mount -t sysfs sysfs /sys
+# Of this network: some look there for its interfaces. slurmd needs the cgroups there.
+mount -t sysfs sysfs /mnt
+if mountpoint -q /sys/fs/cgroup; then mount --rbind /sys/fs/cgroup /mnt/fs/cgroup; fi
+mount --move /mnt /sys
 mount -t tmpfs -o mode=1777,size=1g shm /dev/shm
 mount -t tmpfs -o mode=755 run /run
 mkdir -m 755 /run/sshd
