@@ -13,7 +13,7 @@ use px_runtime::poller::Poller;
 use crate::comers::{Comer, Comers};
 
 /// How long others may take to come to leave; less where one of them may be lost.
-pub const LEAVING: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(1)];
+pub const LEAVING: [Duration; 2] = [Duration::from_secs(5), Duration::from_millis(200)];
 
 /// Processes that know each other by number, process 0 being the root.
 pub trait Fabric {

@@ -202,7 +202,12 @@ impl<'a> Muster<'a> {
             return;
         }
         let count = self.hosts.iter().filter(|host| !host.has_failed()).count();
-        let hosts = if count == 1 { "host" } else { "hosts" };
+        let hosts = match (&self.call.coming, count) {
+            (Coming::Logins, 1) => "host",
+            (Coming::Logins, _) => "hosts",
+            (Coming::Themselves { .. }, 1) => "agent",
+            (Coming::Themselves { .. }, _) => "agents",
+        };
         let took = self.since.elapsed().as_secs_f64();
         say(&Message::new(format!("{count} {hosts} answered within {took:.4} s")).render("note"));
     }
@@ -331,7 +336,8 @@ impl<'a> Muster<'a> {
         }
         let world = u32::try_from(placed.len()).ok().and_then(NonZeroU32::new);
         job.ranks = world.unwrap_or(NonZeroU32::MIN);
-        report::check_cores(job, &self.hosts, &chosen)?;
+        let locals = locals(&self.hosts, &chosen);
+        report::check_cores(job, &self.hosts, &chosen, &locals)?;
         Ok(chosen)
     }
 
@@ -480,20 +486,25 @@ impl<'a> Muster<'a> {
     }
 }
 
-/// Where the ranks of each candidate stand among those of its host, which several may share.
+/// Where the ranks of each candidate stand among those of its host, which several may share, be it
+/// with the same cores or each with its own.
 fn locals(hosts: &[Candidate], chosen: &[Vec<u32>]) -> Vec<Local> {
-    let identities: Vec<_> = hosts.iter().map(Candidate::identity).collect();
     let mut counts: HashMap<_, u32> = HashMap::new();
+    let mut taken: HashMap<_, u32> = HashMap::new();
     let mut locals = Vec::new();
-    for (at, (identity, ranks)) in identities.iter().zip(chosen).enumerate() {
-        let identity = identity.ok_or(at);
-        let count = counts.entry(identity).or_default();
-        let before = *count;
-        *count += Local::alone(ranks).all;
-        locals.push((identity, before));
+    for (at, (host, ranks)) in hosts.iter().zip(chosen).enumerate() {
+        let identity = host.identity().ok_or(at);
+        let cores = host.hello().map(|hello| &hello.cores);
+        let ranks = Local::alone(ranks).all;
+        let count = |of: &mut u32| std::mem::replace(of, *of + ranks);
+        let before = count(counts.entry(identity).or_default());
+        locals.push((identity, before, count(taken.entry((identity, cores)).or_default())));
     }
-    let all = |identity| counts.get(identity).copied().unwrap_or_default();
-    locals.iter().map(|(identity, before)| Local { before: *before, all: all(identity) }).collect()
+    let local = |(identity, before, cores_taken)| {
+        let all = counts.get(&identity).copied().unwrap_or_default();
+        Local { before, all, cores_taken }
+    };
+    locals.into_iter().map(local).collect()
 }
 
 impl Call<'_> {

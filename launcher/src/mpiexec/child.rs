@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, waitid};
 
 /// From SIGTERM to SIGKILL: a launcher ends what it has started on other hosts first.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
 /// A process that the kernel does not end for this long is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
 

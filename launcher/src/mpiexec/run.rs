@@ -33,7 +33,7 @@ use crate::{Refusal, say};
 /// How long an MPI may take to come up.
 pub const START: Duration = Duration::from_secs(60);
 /// For the launcher to end once the job has; where it has failed, some wait for what is lost.
-const LEAVING: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(1)];
+const LEAVING: [Duration; 2] = [Duration::from_secs(5), Duration::from_millis(200)];
 /// For the launcher to say what has become of rank 0.
 const EXPLAINING: Duration = Duration::from_secs(2);
 /// Kept of what the launcher says, in bytes.

@@ -133,6 +133,8 @@ fn settings(wanted: &Wanted<'_>) -> Result<Vec<(&'static str, String)>, Message>
                 ("OMPI_MCA_plm_rsh_no_tree_spawn", "1".to_owned()),
                 ("PRTE_MCA_plm_ssh_no_tree_spawn", "1".to_owned()),
                 ("OMPI_MCA_orte_keep_fqdn_hostnames", keeps.clone()),
+                // Who is lost is the root's to tell: else all others are ended at once, rank 0 too.
+                ("OMPI_MCA_orte_enable_recovery", "1".to_owned()),
                 ("PRTE_MCA_prte_keep_fqdn_hostnames", keeps),
             ];
             if wanted.is_superuser {

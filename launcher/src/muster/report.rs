@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use px_runtime::agent::assignment::Binding;
+use px_runtime::agent::assignment::{Binding, Local};
 use px_runtime::failure::{Message, OWN};
 use px_runtime::job::Job;
 
@@ -101,14 +101,16 @@ pub(super) fn check_cores(
     job: &Job,
     candidates: &[Candidate],
     chosen: &[Vec<u32>],
+    locals: &[Local],
 ) -> Result<(), Message> {
     if job.binding == Binding::None {
         return Ok(());
     }
-    for (candidate, ranks) in candidates.iter().zip(chosen) {
+    for ((candidate, ranks), local) in candidates.iter().zip(chosen).zip(locals) {
         let cores = candidate.hello().map_or(0, |hello| hello.cores.len());
-        if ranks.len() > cores {
-            let (name, ranks) = (candidate.name(), ranks.len());
+        let needed = local.cores_taken as usize + ranks.len();
+        if !ranks.is_empty() && needed > cores {
+            let (name, ranks) = (candidate.name(), needed);
             let text = format!(
                 "`--bind-to core` needs a core for each rank: `{name}` has {cores} for {ranks}"
             );

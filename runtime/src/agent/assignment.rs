@@ -47,12 +47,15 @@ pub struct Local {
     pub before: u32,
     /// All ranks of the host.
     pub all: u32,
+    /// Cores that ranks of other agents before them have, of those that this one may use.
+    pub cores_taken: u32,
 }
 
 impl Local {
     /// For an agent that runs all `ranks` of its host.
     pub fn alone(ranks: &[u32]) -> Self {
-        Local { before: 0, all: u32::try_from(ranks.len()).unwrap_or(u32::MAX) }
+        let all = u32::try_from(ranks.len()).unwrap_or(u32::MAX);
+        Local { before: 0, all, cores_taken: 0 }
     }
 }
 
@@ -108,11 +111,6 @@ impl Assignment {
         self.ranks.binary_search(&rank).ok()
     }
 
-    /// The number of the rank in `slot` among those of its host.
-    pub fn local_rank(&self, slot: usize) -> usize {
-        self.local.before as usize + slot
-    }
-
     /// What the copy in `slot` learns of the job through its environment.
     pub(super) fn variables(
         &self,
@@ -124,7 +122,7 @@ impl Assignment {
         let values = [
             Some(self.ranks[slot].to_string()),
             Some(self.world.to_string()),
-            Some(self.local_rank(slot).to_string()),
+            Some((self.local.before as usize + slot).to_string()),
             Some(self.local.all.to_string()),
             Some(self.host.clone()),
             Some(self.job.clone()),

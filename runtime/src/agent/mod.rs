@@ -199,9 +199,7 @@ impl Agent {
             return Err((StartStep::Start, Errno::CANCELED));
         }
         let command = &self.assignment.command;
-        // Agents that share a host may each have cores of their own, or all of them all.
-        let shared = self.cores.len() >= self.assignment.local.all as usize;
-        let core = if shared { self.assignment.local_rank(slot) } else { slot };
+        let core = self.assignment.local.cores_taken as usize + slot;
         let cpus = self.cores.get(core).map(Vec::as_slice);
         let more = self.assignment.variables(slot, chunk, cpus.map(binding::list).as_deref());
         let image = Image::new(&command.path, &command.argv, &command.environment, &more);
