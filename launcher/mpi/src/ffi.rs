@@ -316,6 +316,29 @@ fn check(code: c_int) -> Result<(), Failed> {
     // SAFETY: the library writes at most MPI_MAX_ERROR_STRING bytes.
     unsafe { ffi::MPI_Error_string(code, text.as_mut_ptr().cast(), &mut length) };
     let text = usize::try_from(length).ok().and_then(|length| text.get(..length));
-    let text = String::from_utf8_lossy(text.unwrap_or_default()).trim().replace('\n', ": ");
-    Err(Failed(if text.is_empty() { format!("MPI error {code}") } else { text }))
+    let text = String::from_utf8_lossy(text.unwrap_or_default());
+    let gist = gist(&text);
+    Err(Failed(if gist.is_empty() { format!("MPI error {code}") } else { gist.into() }))
+}
+
+/// What an error comes down to: MPICH tells every call on the way there, with its arguments, a line
+/// each.
+fn gist(text: &str) -> &str {
+    let last = text.trim_end_matches('\0').trim_end().lines().next_back().unwrap_or_default();
+    last.rsplit_once(".: ").map_or(last, |(_, end)| end).trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_stack_of_calls_the_last_one_is_told() {
+        let stack = "Other MPI error, error stack:\n\
+            internal_Isend(120)..: MPI_Isend(buf=0x55, count=100, dtype=0x4c00013b, 1, 0) failed\n\
+            MPIDI_UCX_send(83)...:  returned failed request in UCX netmod(Endpoint timeout)\n";
+        assert_eq!(gist(stack), "returned failed request in UCX netmod(Endpoint timeout)");
+        assert_eq!(gist("MPI_ERR_RANK: invalid rank"), "MPI_ERR_RANK: invalid rank");
+        assert_eq!(gist(""), "");
+    }
 }
