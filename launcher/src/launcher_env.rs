@@ -10,6 +10,10 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Mutex;
+
+use px_runtime::sys::process::set_variable;
+use rustix::io::Errno;
 
 /// Only a launcher of MPI sets one of these.
 const MARKS_OF_MPI: [&str; 8] = [
@@ -45,6 +49,21 @@ const NAMES_OF_A_STEP: [&str; 6] = [
     "SLURM_MPI_TYPE",
 ];
 
+/// What this process has set for itself alone.
+static OWN: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+
+/// Sets a variable for libraries in this process; copies do not get it.
+///
+/// # Errors
+/// `EDEADLK` when this process has more than one thread.
+pub fn set_for_this_process(name: &'static str, value: &str) -> Result<(), Errno> {
+    set_variable(name, value)?;
+    if let Ok(mut own) = OWN.lock() {
+        own.push(name);
+    }
+    Ok(())
+}
+
 /// The launchers that this process was started by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartedBy {
@@ -69,7 +88,8 @@ impl StartedBy {
             families.iter().any(|family| name.as_bytes().starts_with(family.as_bytes()))
                 || names.iter().any(|known| name == *known)
         };
-        self.mpi && among(&FAMILIES_OF_MPI, &NAMES_OF_MPI)
+        let own = OWN.lock().is_ok_and(|own| own.iter().any(|known| name == *known));
+        own || self.mpi && among(&FAMILIES_OF_MPI, &NAMES_OF_MPI)
             || self.step && among(&FAMILIES_OF_A_STEP, &NAMES_OF_A_STEP)
     }
 }

@@ -24,7 +24,7 @@ pub mod hostfile;
 mod hosts;
 mod joblog;
 mod joined;
-mod launcher_env;
+pub mod launcher_env;
 pub mod mpiexec;
 mod muster;
 pub mod options;

@@ -8,6 +8,7 @@ use px_runtime::link::carrier::Carrier;
 use px_runtime::link::control::FROM_ROOT;
 use px_runtime::sys::fd::expect_others_descriptors;
 use pxrun::fabric::Fabric;
+use pxrun::launcher_env::set_for_this_process;
 
 use crate::hub::{Hub, Way};
 use crate::world::{Left, World};
@@ -21,11 +22,22 @@ struct Joined {
     hub: Hub,
 }
 
+/// How UCX, which carries MPICH and may carry Open MPI, is kept from ending this process when another
+/// one dies in the middle of a large message.
+const SETTINGS: [(&str, &str); 2] = [("UCX_TLS", "^cma"), ("UCX_TCP_PUT_ENABLE", "n")];
+
 /// Joins MPI, to use it in this thread.
 ///
 /// # Errors
 /// There is no MPI, or another one than the launcher's.
 pub fn join(buffers: &Buffers) -> Result<Box<dyn Fabric>, Message> {
+    // Who has chosen something knows the network better.
+    if SETTINGS.iter().all(|(name, _)| std::env::var_os(name).is_none()) {
+        for (name, value) in SETTINGS {
+            set_for_this_process(name, value)
+                .map_err(|errno| Message::new(format!("cannot set `{name}`: {errno}")))?;
+        }
+    }
     let world = World::start().map_err(|error| error.message())?;
     // The library opens connections when it needs them, and leaves them to every child.
     expect_others_descriptors();

@@ -48,6 +48,19 @@ pub fn replace_environment(variables: Vec<(OsString, OsString)>) -> Result<(), E
     Ok(())
 }
 
+/// Sets a variable of this process's environment.
+///
+/// # Errors
+/// `EDEADLK` when this process has more than one thread: another could be reading it.
+pub fn set_variable(name: &str, value: &str) -> Result<(), Errno> {
+    if threads() > 1 {
+        return Err(Errno::DEADLK);
+    }
+    // SAFETY: there is one thread, so nobody reads the environment meanwhile.
+    unsafe { std::env::set_var(name, value) };
+    Ok(())
+}
+
 /// How many threads this process has; one where that cannot be told.
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, |tasks| tasks.count())
