@@ -98,6 +98,19 @@ fn row_52_sigterm_stops_in_order_and_ends_by_it() {
 }
 
 #[test]
+fn row_52_a_job_that_is_stopped_says_that_its_output_file_is_as_it_was() {
+    let scratch = Scratch::new();
+    let output = scratch.file("output", "old\n");
+    let job = two("", &scratch).arg("-o").arg(&output).env("DIR", scratch.path());
+    let mut running = job.sh(r#"exec "$ZOO" die-slowly "$DIR" 0"#).start();
+    running.until("the copies run", |_| scratch.has("ready.0") && scratch.has("ready.1"));
+    running.signal(libc::SIGTERM);
+    let outcome = running.finish();
+    outcome.dies_by(libc::SIGTERM).says("stopped by SIGTERM, ").says("` is as it was before");
+    assert_eq!(std::fs::read_to_string(output).unwrap(), "old\n");
+}
+
+#[test]
 fn row_53_ctrl_z_stops_the_copies_and_continue_continues_them() {
     let scratch = Scratch::new();
     let input = records::numbered(2000, 53);

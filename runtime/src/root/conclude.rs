@@ -52,10 +52,11 @@ impl Root {
         self.diagnostics.set_bar(String::new());
         self.last_words();
         if let Some(by) = by {
-            let written = self.gather.stage().sink.written();
-            let name = signal_name(by.as_raw());
-            let text = format!("stopped by {name}, {written} bytes of output were written");
-            self.note(&Message::new(text));
+            let left = self.output_as_before().unwrap_or_else(|| {
+                let written = self.gather.stage().sink.written();
+                format!("{written} bytes of output were written")
+            });
+            self.note(&Message::new(format!("stopped by {}, {left}", signal_name(by.as_raw()))));
         }
         let patience = if self.stopping.is_some() { LAST_WORDS } else { Duration::MAX };
         let told = self.diagnostics.sink().drain(patience);

@@ -424,8 +424,8 @@ impl Root {
             let were = plural(stopped as u64, "running copy was", "running copies were");
             notes.push(format!("{stopped} {were} stopped"));
         }
-        if matches!(self.ending, Some(super::Ending::Replace(_))) {
-            notes.push(format!("{} is as it was before", self.output_name));
+        if let Some(note) = self.output_as_before() {
+            notes.push(note);
             return notes;
         }
         let written = self.gather.stage().sink.written();
@@ -444,6 +444,12 @@ impl Root {
             None => format!("{written} bytes of output were written"),
         });
         notes
+    }
+
+    /// Says so of a file that is not replaced.
+    pub(super) fn output_as_before(&self) -> Option<String> {
+        let kept = matches!(self.ending, Some(super::Ending::Replace(_)));
+        kept.then(|| format!("{} is as it was before", self.output_name))
     }
 
     fn tell_dropped(&mut self) {
