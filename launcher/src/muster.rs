@@ -201,13 +201,8 @@ impl<'a> Muster<'a> {
         if self.call.verbosity < Verbosity::Verbose || self.call.only_ask {
             return;
         }
-        let count = self.hosts.iter().filter(|host| !host.has_failed()).count();
-        let hosts = match (&self.call.coming, count) {
-            (Coming::Logins, 1) => "host",
-            (Coming::Logins, _) => "hosts",
-            (Coming::Themselves { .. }, 1) => "agent",
-            (Coming::Themselves { .. }, _) => "agents",
-        };
+        let count = report::hosts(self.hosts.iter().filter(|host| !host.has_failed()));
+        let hosts = if count == 1 { "host" } else { "hosts" };
         let took = self.since.elapsed().as_secs_f64();
         say(&Message::new(format!("{count} {hosts} answered within {took:.4} s")).render("note"));
     }
@@ -446,7 +441,7 @@ impl<'a> Muster<'a> {
 
     /// Refuses to go on with hosts that failed, unless enough others are there.
     fn tell_failures(&mut self) -> Result<(), Stopped> {
-        let Some(refusal) = report::failures(&self.call.listing.hosts, &self.hosts) else {
+        let Some(refusal) = report::failures(&self.hosts) else {
             return Ok(());
         };
         let alive = self.hosts.iter().filter(|host| !host.has_failed()).count();

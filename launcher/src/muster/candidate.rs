@@ -168,6 +168,11 @@ impl Candidate {
         self.hello.as_ref()
     }
 
+    /// Where it is, as its listing or its launcher says.
+    pub(super) fn address(&self) -> (&str, Option<&str>, Option<u16>) {
+        (&self.name, self.user.as_deref(), self.port)
+    }
+
     /// What tells its host from others, if it has said.
     pub(super) fn identity(&self) -> Option<(&str, &str, u64)> {
         self.hello.as_ref().map(|hello| (hello.boot.as_str(), hello.host.as_str(), hello.network))

@@ -1,6 +1,6 @@
 //! What is to be said of all hosts together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use px_runtime::agent::assignment::{Binding, Local};
 use px_runtime::failure::{Message, OWN};
@@ -24,8 +24,13 @@ fn bounded(words: &str) -> String {
     format!("{}{dots}", words[..end].replace('\n', "; "))
 }
 
+/// How many hosts these are: a launcher may start several processes on one.
+pub(super) fn hosts<'a>(candidates: impl IntoIterator<Item = &'a Candidate>) -> usize {
+    candidates.into_iter().map(Candidate::address).collect::<HashSet<_>>().len()
+}
+
 /// One message for all hosts that failed; `None` when none did.
-pub(super) fn failures(hosts: &[Host], candidates: &[Candidate]) -> Option<Refusal> {
+pub(super) fn failures(candidates: &[Candidate]) -> Option<Refusal> {
     let failed: Vec<_> = candidates.iter().filter_map(|c| Some((c, c.failure.as_ref()?))).collect();
     let (first, failure) = failed.first()?;
     let status = failed.iter().map(|(_, failure)| failure.status).find(|&status| status != OWN);
@@ -40,22 +45,16 @@ pub(super) fn failures(hosts: &[Host], candidates: &[Candidate]) -> Option<Refus
         message.notes.extend(failure.note.as_deref().map(bounded));
         message
     } else {
-        let text = format!("{} of {} hosts cannot take part", failed.len(), hosts.len());
+        let count = hosts(failed.iter().map(|(candidate, _)| *candidate));
+        let text = format!("{count} of {} hosts cannot take part", hosts(candidates));
+        let mut lines: Vec<String> = failed.iter().map(|(c, failure)| told(c, failure)).collect();
+        let mut seen = HashSet::new();
+        lines.retain(|line| seen.insert(line.clone()));
+        let more = lines.len().saturating_sub(LISTED);
+        lines.truncate(LISTED);
+        lines.extend((more > 0).then(|| format!("and {more} more")));
         let mut message = Message::new(text);
-        for (candidate, failure) in failed.iter().take(LISTED) {
-            let words = failure
-                .note
-                .as_deref()
-                .map_or(String::new(), |note| format!(" ({})", bounded(note)));
-            message.notes.push(format!(
-                "`{}`: {}{words}",
-                candidate.name(),
-                bounded(&failure.what)
-            ));
-        }
-        if failed.len() > LISTED {
-            message.notes.push(format!("and {} more", failed.len() - LISTED));
-        }
+        message.notes = lines;
         message
     };
     message.help = failed.iter().find_map(|(_, failure)| failure.help.clone());
@@ -64,6 +63,13 @@ pub(super) fn failures(hosts: &[Host], candidates: &[Candidate]) -> Option<Refus
         message.help = Some(format!("`--min-hosts {alive}` goes on without"));
     }
     Some(Refusal { message, status })
+}
+
+/// What one of several has failed by.
+fn told(candidate: &Candidate, failure: &Failure) -> String {
+    let words = failure.note.as_deref();
+    let words = words.map_or(String::new(), |note| format!(" ({})", bounded(note)));
+    format!("`{}`: {}{words}", candidate.name(), bounded(&failure.what))
 }
 
 /// Notes that the failures so far were told; says whether any was new.
