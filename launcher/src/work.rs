@@ -65,8 +65,8 @@ pub struct Gather {
     pub gather: Box<Gathering>,
 }
 
-/// Makes the root's undertaking of `plan`.
-pub fn of_root(plan: Plan, gather: Option<Gather>) -> Undertaking {
+/// Says what there is to say of `plan` before it begins.
+pub fn announce(plan: &Plan) {
     if plan.verbosity > Verbosity::Quiet {
         for note in &plan.notes {
             say(&Message::new(note).render("note"));
@@ -76,6 +76,11 @@ pub fn of_root(plan: Plan, gather: Option<Gather>) -> Undertaking {
         let text = format!("{} ranks: {}", plan.job.ranks, plan.ranks_reason);
         say(&Message::new(text).render("note"));
     }
+}
+
+/// Makes the root's undertaking of `plan`.
+pub fn of_root(plan: Plan, gather: Option<Gather>) -> Undertaking {
+    announce(&plan);
     Undertaking {
         grace: plan.job.grace,
         verbose: plan.verbosity == Verbosity::Verbose,

@@ -28,7 +28,7 @@ use crate::hosts::Listing;
 use crate::muster::Stopped;
 use crate::plan::Plan;
 use crate::supervise::{self, EndBy, Post, Undertaking};
-use crate::{Refusal, say};
+use crate::{Refusal, say, work};
 
 /// How long an MPI may take to come up.
 pub const START: Duration = Duration::from_secs(60);
@@ -63,6 +63,7 @@ pub struct Call<'a> {
 pub fn through(plan: Plan, words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     let agent = plan.listing.as_ref().and_then(|listing| listing.reach.agent.clone());
     let found = find(agent.as_deref(), plan.mpiexec.as_deref())?;
+    work::announce(&plan);
     let verbosity = plan.verbosity;
     let grace = plan.job.grace;
     let work = move |post: Post| {
