@@ -113,8 +113,14 @@ pub fn handed_over() -> Choice {
 /// The choice of a program that is made to be one of several.
 ///
 /// # Errors
-/// What its launcher says cannot be.
-pub fn among_others(variables: Variables<'_>) -> Result<Choice, Message> {
+/// What its launcher says cannot be; options that only one who starts others can follow.
+pub fn among_others(options: &Options, variables: Variables<'_>) -> Result<Choice, Message> {
+    let others = ["hostfile", "host", "backend", "mpiexec"];
+    if let Some(name) = others.into_iter().find(|name| options.raw(name).is_some()) {
+        let text = format!("`--{name}` is for `pxrun`; `pxrun-mpi` runs where it was started");
+        let help = "give the hosts to `mpirun` or `mpiexec`, or start `pxrun --backend mpi`";
+        return Err(Message::new(text).help(help));
+    }
     Ok(match told(variables)?.filter(World::is_shared) {
         Some(world) => Choice { way: Way::Join(world), reason: world.said() },
         None => Choice { way: Way::Local, reason: "as no launcher started others".to_owned() },
@@ -248,9 +254,14 @@ mod tests {
     const COPY: &[(&str, &str)] = &[("PX_SIZE", "4"), ("PX_RANK", "1")];
     const LISTED: &[(&str, &str)] = &[("PX_HOSTFILE", "hosts")];
 
-    fn chosen(options: &str, variables: &[&[(&str, &str)]]) -> Result<Choice, Message> {
+    fn parsed(options: &str) -> Box<Options> {
         let words = options.split_whitespace().chain(["cat"]).map(Into::into);
         let Ok(Asked::Job(options)) = parse(split(words).unwrap()) else { panic!("{options}") };
+        options
+    }
+
+    fn chosen(options: &str, variables: &[&[(&str, &str)]]) -> Result<Choice, Message> {
+        let options = parsed(options);
         let variables = variables.concat();
         choose(&options, &|name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
@@ -352,6 +363,22 @@ mod tests {
         refuses("", &[OMPI], &["`mpirun`", "`pxrun-mpi`", "`--backend local`"]);
         refuses("-H a", &[STEP], &["`SLURM_STEP_NUM_TASKS` is 4", "`--backend ssh`"]);
         refuses("", &[&[("PMI_SIZE", "4")]], &["`PMI_RANK`", "`--backend local`"]);
+    }
+
+    #[test]
+    fn who_was_started_with_others_is_told_of_no_hosts_and_no_backend() {
+        for (option, named) in [
+            ("-H a", "`--host`"),
+            ("--hostfile h", "`--hostfile`"),
+            ("--backend ssh", "`--backend`"),
+            ("--mpiexec /x", "`--mpiexec`"),
+        ] {
+            let refused = among_others(&parsed(option), &|_| None).unwrap_err();
+            assert!(refused.text.contains(named), "{}", refused.text);
+        }
+        let alone =
+            among_others(&parsed("-v"), &|name| (name == "PX_BACKEND").then(|| "ssh".into()));
+        assert_eq!(alone.unwrap().way, Way::Local);
     }
 
     #[test]

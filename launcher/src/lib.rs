@@ -194,7 +194,7 @@ fn planned(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<Planned
     let variables = |name: &str| std::env::var_os(name);
     let choice = match start {
         None => backend::choose(&options, &variables)?,
-        Some(_) => backend::among_others(&variables)?,
+        Some(_) => backend::among_others(&options, &variables)?,
     };
     let mut plan = plan::plan(*options, choice)?;
     if start.is_some() || plan.way == Way::Mpi {
