@@ -12,7 +12,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use px_tests::lab::Lab;
+use px_tests::lab::{Lab, Mpi};
 use px_tests::{Job, Outcome, Scratch, binary, records};
 
 const EXAMPLES: [&str; 6] =
@@ -329,11 +329,13 @@ fn every_block_of_the_readme_section_prints_what_the_readme_shows() {
     }
 }
 
-#[test]
-fn every_block_of_the_readmes_section_on_hosts_prints_what_the_readme_shows() {
-    let lab = px_tests::lab!(Lab::of(4));
+/// Runs the blocks of a section of the README in a lab; each must print what is shown below it.
+fn prints_what_is_shown(title: &str, lab: &Lab, least: usize) {
     let (scratch, path) = readers_folder();
-    let section = readme_section("More than one machine");
+    if let Ok(program) = binary::pxrun_mpi(Mpi::Open) {
+        symlink(program, scratch.at("pxrun-mpi")).unwrap();
+    }
+    let section = readme_section(title);
     let blocks = blocks(&section);
     let mut shells = 0;
     for (at, (_, lines)) in blocks.iter().enumerate().filter(|(_, (kind, _))| *kind == "sh") {
@@ -341,6 +343,8 @@ fn every_block_of_the_readmes_section_on_hosts_prints_what_the_readme_shows() {
         let mut bash = lab.command("timeout");
         bash.args(["-k", "5", "120", "bash", "-euo", "pipefail", "-c", lines]);
         bash.current_dir(scratch.path());
+        // A reader would not be root.
+        bash.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         let outcome = ended(bash.env("PATH", &path).stdin(Stdio::null()));
         match blocks.get(at + 1) {
             Some(("text", shown)) if shown.starts_with("pxrun: error") => {
@@ -350,5 +354,23 @@ fn every_block_of_the_readmes_section_on_hosts_prints_what_the_readme_shows() {
             _ => outcome.ok(),
         };
     }
-    assert!(shells >= 5, "the section has {shells} blocks to run");
+    assert!(shells >= least, "the section has {shells} blocks to run");
+}
+
+#[test]
+fn every_block_of_the_readmes_section_on_hosts_prints_what_the_readme_shows() {
+    prints_what_is_shown("More than one machine", &px_tests::lab!(Lab::of(4)), 5);
+}
+
+#[test]
+fn every_block_of_the_readmes_section_on_slurm_prints_what_the_readme_shows() {
+    prints_what_is_shown("With Slurm", &px_tests::lab!(Lab::of(4).slurm(|slurm| slurm)), 4);
+}
+
+#[test]
+fn every_block_of_the_readmes_section_on_mpi_prints_what_the_readme_shows() {
+    if let Err(reason) = binary::pxrun_mpi(Mpi::Open) {
+        return eprintln!("not run: the README's section on MPI: {reason}");
+    }
+    prints_what_is_shown("With MPI", &px_tests::lab!(Lab::of(2).mpi(Mpi::Open)), 2);
 }
