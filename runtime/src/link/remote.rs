@@ -272,7 +272,7 @@ impl Remote {
 
     fn exchange(&mut self, now: Instant) -> Result<Moved, Loss> {
         let mut moved = Moved::default();
-        moved.more |= self.wordy;
+        moved.more |= self.wordy && self.bond.words.is_some();
         self.fill();
         let every = self.lease.beat();
         for is_data in [false, true] {
