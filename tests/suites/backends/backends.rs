@@ -81,6 +81,20 @@ pub const BACKENDS: &[Backend] = &[
         ..FROM_THE_HEAD
     },
     Backend {
+        name: "mpi-openmpi",
+        plan: Some(|| Lab::of(4).mpi(Mpi::Open)),
+        job: |ground| by_mpi(ground, Mpi::Open),
+        mpi: Some(Mpi::Open),
+        ..BY_MPI
+    },
+    Backend {
+        name: "mpi-mpich",
+        plan: Some(|| Lab::of(4).mpi(Mpi::Mpich)),
+        job: |ground| by_mpi(ground, Mpi::Mpich),
+        mpi: Some(Mpi::Mpich),
+        ..BY_MPI
+    },
+    Backend {
         name: "salloc",
         line: "salloc",
         plan: Some(slurm),
@@ -143,6 +157,9 @@ const FROM_THE_HEAD: Backend = Backend {
     mpi: None,
 };
 
+/// A launcher's first process does the work of the pxrun that has started the launcher.
+const BY_MPI: Backend = Backend { way: "data goes over MPI", root: below_pxrun, ..FROM_THE_HEAD };
+
 /// A launcher started eight processes, two a host, and the first of them is the root.
 const EACH_A_RANK: Backend = Backend {
     streams: Streams::Carried,
@@ -168,6 +185,12 @@ fn by_hostfile(ground: &Ground, options: &str) -> Job {
     lab.pxrun(options).arg("--hostfile").arg(lab.hostfile(2))
 }
 
+/// The same with processes of an MPI.
+fn by_mpi(ground: &Ground, mpi: Mpi) -> Job {
+    let job = by_hostfile(ground, "--backend mpi").words("--mpiexec").arg(mpi.launcher());
+    job.arg("--agent-path").arg(binary::pxrun_mpi(mpi).unwrap())
+}
+
 /// Eight tasks of a step that has this way to meet.
 fn step(ground: &Ground, mpi: &str) -> Job {
     let way = format!("--mpi={mpi}");
@@ -189,6 +212,11 @@ fn without_a_rank(job: &Running, name: &str) -> Vec<Process> {
     let has = |pid, rank| processes::variable(pid, rank).is_some();
     found.retain(|process| !RANKS.iter().any(|rank| has(process.pid, rank)));
     found
+}
+
+/// The pxrun that no launcher has started, and whatever belongs to its launcher's first process.
+fn below_pxrun(job: &Running, name: &str) -> Vec<Process> {
+    if name == "pxrun" { without_a_rank(job, name) } else { of_rank_zero(job, name) }
 }
 
 /// The one that its launcher has given the number 0.
