@@ -5,6 +5,7 @@
 mod chunks;
 mod ends;
 mod ground;
+mod mpi;
 mod network;
 mod ranks;
 mod silence;
