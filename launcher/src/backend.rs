@@ -122,7 +122,7 @@ pub fn among_others(options: &Options, variables: Variables<'_>) -> Result<Choic
         return Err(Message::new(text).help(help));
     }
     Ok(match told(variables)?.filter(World::is_shared) {
-        Some(world) => Choice { way: Way::Join(world), reason: world.said() },
+        Some(world) => Choice { way: Way::Join(world), reason: world.reason() },
         None => Choice { way: Way::Local, reason: "as no launcher started others".to_owned() },
     })
 }
@@ -224,6 +224,11 @@ impl World {
         let (size, rank) = self.teller.variables();
         format!("`{size}` is {}, `{rank}` is {}", self.size, self.rank)
     }
+
+    /// Why it is joined.
+    fn reason(&self) -> String {
+        format!("as a launcher started this with others: {}", self.said())
+    }
 }
 
 fn join(world: World) -> Result<Choice, Message> {
@@ -234,8 +239,7 @@ fn join(world: World) -> Result<Choice, Message> {
                    whole job",
         ));
     }
-    let reason = format!("as a launcher started this with others: {}", world.said());
-    Ok(Choice { way: Way::Join(world), reason })
+    Ok(Choice { way: Way::Join(world), reason: world.reason() })
 }
 
 #[cfg(test)]
