@@ -41,6 +41,19 @@ pub const GNU_HOSTS_START: &str = "parallel -S";
 pub const GNU_HOSTS: &str = "parallel -S --pipe --block 10M";
 pub const GNU_HOSTS_ROUND_ROBIN: &str = "parallel -S --pipe --round-robin --block 10M";
 
+/// The same with Open MPI, then with MPICH.
+pub type Pair = [&'static str; 2];
+
+pub const PXRUN_MPI: Pair = ["pxrun, Open MPI", "pxrun, MPICH"];
+pub const PXRUN_DIRECT: Pair = ["pxrun-mpi under mpirun", "pxrun-mpi under mpiexec.hydra"];
+pub const EMPTY: Pair = ["bare MPI program, Open MPI", "bare MPI program, MPICH"];
+pub const STREAM: Pair = ["bare MPI loop, Open MPI", "bare MPI loop, MPICH"];
+pub const PXRUN_FEW: Pair = ["pxrun, Open MPI, 16 chunks", "pxrun, MPICH, 16 chunks"];
+pub const POOL: &str = "mpi4py";
+pub const POOL_FEW: &str = "mpi4py, 16 chunks";
+pub const PXRUN_STEP: Pair = ["pxrun, --mpi=pmi2", "pxrun, --mpi=none"];
+pub const STEP: Pair = ["bare srun, --mpi=pmi2", "bare srun, --mpi=none"];
+
 /// The name's owner, for the chart's colours and the table's order.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Side {
@@ -53,6 +66,7 @@ pub enum Side {
 pub fn side(name: &str) -> Side {
     match name {
         ORACLE | FEEDER | FEEDER_PACED | PUMP | SPAWN_LOOP | SSH | SEALED_COPY => Side::Limit,
+        _ if name.starts_with("bare ") => Side::Limit,
         _ if name.starts_with(PXRUN) => Side::Ours,
         _ => Side::Peer,
     }

@@ -73,12 +73,14 @@ fn side_by_side(words: &[OsString]) -> Result<(), Problem> {
             record::write_chart(&ground.options.chart, &drawn)?;
         }
     }
-    if ground.options.wants_any(&works::ON_HOSTS) {
-        let measured = hosts::report(&ground, words)?;
-        let text = report::on_hosts(&ground, &machine, &measured);
-        println!("{text}");
-        if record {
-            record::write_on_hosts(&text)?;
+    for race in hosts::Race::ALL {
+        if ground.options.wants_any(race.works()) {
+            let measured = hosts::report(race, &ground, words)?;
+            let text = report::on_hosts(race, &ground, &machine, &measured);
+            println!("{text}\n");
+            if record {
+                record::write_race(race, &text)?;
+            }
         }
     }
     Ok(())

@@ -6,10 +6,11 @@ use std::path::Path;
 use crate::contestant::Contestant;
 use crate::ground::Ground;
 use crate::hosts::far::Far;
+use crate::hosts::idle;
 use crate::hosts::watched::Footprint;
 use crate::problem::Problem;
 use crate::running;
-use crate::verify;
+use crate::verify::{self, Expect};
 
 /// What one run took, in seconds of the whole work.
 #[derive(Clone, Copy)]
@@ -23,6 +24,9 @@ pub struct Sample {
     pub answered: Option<f64>,
     /// What pxrun's own processes took, where they were watched.
     pub footprint: Option<Footprint>,
+    /// What the work is judged by where that is none of these: for how long the copies had work, in
+    /// seconds, or what the busiest idle agent took of a core.
+    pub figure: Option<f64>,
 }
 
 /// Clears the output, runs, verifies, clears again.
@@ -43,6 +47,10 @@ pub fn measure(contestant: &Contestant, ground: &Ground) -> Result<Sample, Probl
         far_cpu = far.cpu()? - far_before;
     }
     verify::check(&contestant.output, &contestant.expect, starts)?;
+    let figure = match contestant.expect {
+        Expect::Spans { .. } => verify::span(&contestant.output)?,
+        _ => idle::read(&said),
+    };
     // The page cache is for the next contestant.
     contestant.output.clear()?;
     let scale = f64::from(contestant.scale);
@@ -52,6 +60,7 @@ pub fn measure(contestant: &Contestant, ground: &Ground) -> Result<Sample, Probl
         own: own_cpu(&said).map(|own| own * scale),
         answered: answered(&said),
         footprint: Footprint::read(&said),
+        figure,
     })
 }
 

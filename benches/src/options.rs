@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::hosts::Race;
 use crate::problem::Problem;
-use crate::works::{ALL, Entry, ON_HOSTS};
+use crate::works::{ALL, Entry};
 
 pub const HELP: &str = "\
 Time pxrun beside its peers, an oracle and the bare limits of this machine.
@@ -17,14 +18,18 @@ side-by-side [OPTIONS]
   --dir DIR         where inputs and outputs are kept during the run (default TMPDIR or /tmp)
   --rounds N        timed rounds after one warm-up round (default 7)
   --only WORK       only this work; may be repeated: wc sed python cat sed-k chunks start deal, and
-                    on several hosts: hosts-start hosts-link hosts-cat hosts-wc hosts-agents;
-                    `machine` and `hosts` are all works of one of the two tables
+                    on several hosts: hosts-start hosts-link hosts-cat hosts-wc hosts-agents,
+                    with MPI and Slurm: mpi-start mpi-link mpi-idle mpi-work mpi4py slurm-step;
+                    `machine`, `hosts` and `cluster` are all works of one of the three tables
   --np N            ranks (default: the cores this process may use)
   --pipe-size SIZE  size of the pipes of the bare feeder and the bare pump (default 1M)
   --paced[=MICROS]  also run a bare feeder that sleeps between its rounds (default 100)
   --starts N        one-record chunks of the work `chunks` (default 10000)
   --chunks N        chunks of the work `deal` (default 1000000)
   --agents N        agents of the work `hosts-agents` (default 1000)
+  --idle SECONDS    how long agents are watched in `mpi-idle` (default 10)
+  --burn N          million steps of each copy in `mpi-work` (default 1000)
+  --pool N          chunks of the work `mpi4py` (default 10000)
   --limit SECONDS   the longest that one run may take (default 120)
   --chart FILE      where the chart goes (default: side-by-side.svg beside this program)
   --record          rewrite the results in benches/README.md and benches/results.svg; with `--only`
@@ -56,6 +61,9 @@ pub struct Options {
     pub starts: u64,
     pub chunks: u64,
     pub agents: u64,
+    pub idle_seconds: u64,
+    pub burn: u64,
+    pub pool: u64,
     pub limit: Duration,
     pub chart: PathBuf,
     pub record: bool,
@@ -75,6 +83,9 @@ impl Options {
             starts: 10_000,
             chunks: 1_000_000,
             agents: 1_000,
+            idle_seconds: 10,
+            burn: 1_000,
+            pool: 10_000,
             limit: Duration::from_secs(120),
             chart: beside_this_program("side-by-side.svg"),
             record: false,
@@ -129,9 +140,10 @@ pub fn parse(words: &[OsString]) -> Result<Asked, Problem> {
         }
     }
     let whole = |works: &[Entry]| options.wants_all(works) || !options.wants_any(works);
-    if options.record && !(whole(&ALL) && whole(&ON_HOSTS)) {
-        let what = "`--record` writes the results of all works of a table; `--only machine` and \
-                    `--only hosts` name them";
+    let races = Race::ALL.into_iter().all(|race| whole(race.works()));
+    if options.record && !(whole(&ALL) && races) {
+        let what = "`--record` writes the results of all works of a table; `--only machine`, \
+                    `--only hosts` and `--only cluster` name them";
         return Err(Problem::Usage(what.to_owned()));
     }
     Ok(Asked::Run(Box::new(options)))
@@ -152,6 +164,9 @@ fn set(options: &mut Options, name: &str, value: &str) -> Result<(), Problem> {
         "--starts" => options.starts = number(name, value)?.max(1),
         "--chunks" => options.chunks = number(name, value)?.max(16),
         "--agents" => options.agents = number(name, value)?.clamp(1, 9_999),
+        "--idle" => options.idle_seconds = number(name, value)?.max(1),
+        "--burn" => options.burn = number(name, value)?.max(1),
+        "--pool" => options.pool = number(name, value)?.max(16),
         "--limit" => options.limit = Duration::from_secs(number(name, value)?),
         "--chart" => options.chart = PathBuf::from(value),
         _ => return Err(Problem::Usage(format!("no option is called `{name}`"))),
@@ -161,12 +176,14 @@ fn set(options: &mut Options, name: &str, value: &str) -> Result<(), Problem> {
 
 fn known_works(value: &str) -> Result<Vec<String>, Problem> {
     let ids = |works: &[Entry]| works.iter().map(|work| work.id.to_owned()).collect();
-    match value {
-        "machine" => return Ok(ids(&ALL)),
-        "hosts" => return Ok(ids(&ON_HOSTS)),
-        _ => {}
+    if value == "machine" {
+        return Ok(ids(&ALL));
     }
-    if ALL.iter().chain(&ON_HOSTS).any(|work| work.id == value) {
+    if let Some(race) = Race::ALL.into_iter().find(|race| race.name() == value) {
+        return Ok(ids(race.works()));
+    }
+    let on_hosts = Race::ALL.into_iter().flat_map(Race::works);
+    if ALL.iter().chain(on_hosts).any(|work| work.id == value) {
         return Ok(vec![value.to_owned()]);
     }
     Err(Problem::Usage(format!("no work is called `{value}`")))
@@ -222,10 +239,14 @@ mod tests {
     #[test]
     fn record_takes_all_works_of_a_table() {
         let parsed = |words: &[&str]| parse(&words.iter().map(OsString::from).collect::<Vec<_>>());
-        for words in [&["--record"][..], &["--record", "--only", "hosts"]] {
+        for words in [
+            &["--record"][..],
+            &["--record", "--only", "hosts"],
+            &["--record", "--only", "cluster"],
+        ] {
             assert!(matches!(parsed(words), Ok(Asked::Run(_))), "{words:?}");
         }
-        for work in ["wc", "hosts-wc"] {
+        for work in ["wc", "hosts-wc", "mpi-start"] {
             assert!(parsed(&["--record", "--only", work]).is_err(), "{work}");
         }
     }

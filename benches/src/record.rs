@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::hosts::Race;
 use crate::problem::Problem;
 
 /// The lines between which a table stands.
@@ -19,6 +20,10 @@ const ON_HOSTS: Markers = Markers {
     begin: "<!-- hosts: begin, written by `side-by-side --record` -->",
     end: "<!-- hosts: end -->",
 };
+const ON_CLUSTER: Markers = Markers {
+    begin: "<!-- cluster: begin, written by `side-by-side --record` -->",
+    end: "<!-- cluster: end -->",
+};
 
 /// Rewrites the results on one machine in `benches/README.md`, and `benches/results.svg`.
 pub fn write(text: &str, chart: &str) -> Result<(), Problem> {
@@ -28,8 +33,11 @@ pub fn write(text: &str, chart: &str) -> Result<(), Problem> {
 }
 
 /// Rewrites those on several hosts.
-pub fn write_on_hosts(text: &str) -> Result<(), Problem> {
-    rewrite(&ON_HOSTS, text)
+pub fn write_race(race: Race, text: &str) -> Result<(), Problem> {
+    match race {
+        Race::Hosts => rewrite(&ON_HOSTS, text),
+        Race::Cluster => rewrite(&ON_CLUSTER, text),
+    }
 }
 
 fn rewrite(markers: &Markers, text: &str) -> Result<(), Problem> {
@@ -76,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_readme_has_the_markers() {
-        for markers in [MACHINE, ON_HOSTS] {
+        for markers in [MACHINE, ON_HOSTS, ON_CLUSTER] {
             assert!(markers.around(include_str!("../README.md"), "").is_some());
         }
     }

@@ -5,20 +5,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::contestant::ORACLE;
 use crate::ground::{Ground, mebibytes};
+use crate::hosts::Race;
 use crate::rounds::Outcome;
+use crate::stats::percent;
 use crate::targets::judge;
 use crate::works::{Raced, Table, Work};
 
 /// The report on one machine.
 pub fn whole(ground: &Ground, machine: &[String], results: &[Raced]) -> String {
-    let mut text = measured(ground, machine, "start");
+    let mut text = measured(ground, machine, Some("start"));
     text += &tables(&[], results);
     text.trim_end().to_owned()
 }
 
 /// The report on several hosts, with what was `told` of them.
-pub fn on_hosts(ground: &Ground, machine: &[String], told: &str) -> String {
-    let mut text = measured(ground, machine, "hosts-start");
+pub fn on_hosts(race: Race, ground: &Ground, machine: &[String], told: &str) -> String {
+    let often = match race {
+        Race::Hosts => Some("hosts-start"),
+        Race::Cluster => None,
+    };
+    let mut text = measured(ground, machine, often);
     line(
         &mut text,
         "CPU is that of the head's processes and of all that ran on the hosts for them; the root's \
@@ -29,11 +35,12 @@ pub fn on_hosts(ground: &Ground, machine: &[String], told: &str) -> String {
 }
 
 /// When and how it was measured, and on what.
-fn measured(ground: &Ground, machine: &[String], short: &str) -> String {
+fn measured(ground: &Ground, machine: &[String], often: Option<&str>) -> String {
     let options = &ground.options;
+    let often =
+        often.map_or_else(String::new, |work| format!(" (three times as many for `{work}`)"));
     let mut text = format!(
-        "Measured on {}, {} ranks, an input of {}, {} rounds after a warm-up (three times as many \
-         for `{short}`), pipes of the bare limits {}. Times are medians, with the quartiles in \
+        "Measured on {}, {} ranks, an input of {}, {} rounds after a warm-up{often}, pipes of the bare limits {}. Times are medians, with the quartiles in \
          brackets.\n\n",
         date(),
         options.np,
@@ -122,6 +129,9 @@ fn heads(work: &Work) -> Vec<String> {
     let others: &[&str] = match work.table {
         Table::OneMachine => &["CPU, own", "x oracle", &limit],
         Table::Hosts => &["CPU, root", "wall after the last answer", &limit],
+        Table::Cluster => &["CPU, root"],
+        Table::Spans => &["CPU, root", "the copies' work"],
+        Table::Idle => &["CPU, root", "busiest idle agent"],
         Table::Crowd => {
             &["CPU, root", "all connected", "root's memory", "its threads", "its descriptors"]
         }
@@ -141,6 +151,12 @@ fn others(work: &Work, outcome: &Outcome, outcomes: &[Outcome]) -> Vec<String> {
         Table::Hosts => {
             let after = answered.map_or_else(String::new, |_| outcome.after_answers().text());
             vec![own, after, limit]
+        }
+        Table::Cluster => vec![own],
+        Table::Spans => vec![own, outcome.figure().map_or_else(String::new, |span| span.text())],
+        Table::Idle => {
+            let share = outcome.figure().map(|share| share.median);
+            vec![own, share.map_or_else(String::new, percent)]
         }
         Table::Crowd => {
             let answered = answered.map_or_else(String::new, |answered| answered.text());

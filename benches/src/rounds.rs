@@ -54,6 +54,12 @@ impl Outcome {
         all?.into_iter().reduce(Footprint::most)
     }
 
+    /// What the work is judged by, where every run told it.
+    pub fn figure(&self) -> Option<Spread> {
+        let figures: Option<Vec<f64>> = self.samples.iter().map(|sample| sample.figure).collect();
+        figures.and_then(spread)
+    }
+
     fn over(&self, value: fn(&Sample) -> f64) -> Spread {
         let zeros = Spread { first_quartile: 0.0, median: 0.0, third_quartile: 0.0 };
         spread(self.samples.iter().map(value)).unwrap_or(zeros)

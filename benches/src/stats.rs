@@ -33,6 +33,11 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// A part of a whole.
+pub fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
 impl Spread {
     /// The median and, in brackets, the quartiles in the same unit.
     pub fn text(&self) -> String {

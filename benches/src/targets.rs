@@ -2,7 +2,7 @@
 
 use crate::ground::mebibytes;
 use crate::rounds::Outcome;
-use crate::stats::duration;
+use crate::stats::{duration, percent};
 
 /// What a contestant of ours must reach.
 pub struct Target {
@@ -41,6 +41,30 @@ pub enum Aim {
     AfterAnswersAtMost {
         times: f64,
         of: &'static str,
+    },
+    /// The copies had work for at most so many times as long as another's.
+    SpanAtMost {
+        times: f64,
+        of: &'static str,
+    },
+    /// Copies were fed at least at this share of another's rate.
+    FedAtLeast {
+        times: f64,
+        of: &'static str,
+    },
+    /// No idle agent took more of a core.
+    IdleBelow {
+        share: f64,
+    },
+    /// At least so many times less wall time a unit than a peer; of each, that of the same work in
+    /// few large units is taken off.
+    LessPerUnit {
+        times: f64,
+        above: &'static str,
+        peer: &'static str,
+        peer_above: &'static str,
+        units: u64,
+        unit: &'static str,
     },
     AnsweredBelow {
         seconds: f64,
@@ -92,6 +116,14 @@ fn wanted(aim: &Aim) -> String {
         Aim::AfterAnswersAtMost { times, of } => {
             format!("from the last host's answer on at most {times:.2} x {of}")
         }
+        Aim::SpanAtMost { times, of } => format!("the copies' work at most {times:.2} x {of}"),
+        Aim::FedAtLeast { times, of } => format!("rate at least {times:.2} x {of}"),
+        Aim::IdleBelow { share } => {
+            format!("no idle agent over {} of a core", percent(*share))
+        }
+        Aim::LessPerUnit { times, peer, unit, .. } => {
+            format!("at least {times} x less wall time a {unit} than {peer}")
+        }
         Aim::AnsweredBelow { seconds } => format!("all connected in under {}", duration(*seconds)),
         Aim::RootBelow { bytes } => format!("under {} at the root", mebibytes(*bytes)),
         Aim::WallBelow { seconds } => format!("wall at most {}", duration(*seconds)),
@@ -141,6 +173,30 @@ fn found(target: &Target, outcomes: &[Outcome]) -> Result<(String, bool), String
             let ratio = ours.after_answers().median / named(outcomes, of)?.wall().median;
             Ok((format!("{ratio:.2} x"), ratio <= *times))
         }
+        Aim::SpanAtMost { times, of } => {
+            let ratio = figure(ours)? / figure(named(outcomes, of)?)?;
+            Ok((format!("{ratio:.2} x"), ratio <= *times))
+        }
+        Aim::FedAtLeast { times, of } => {
+            let ratio = figure(named(outcomes, of)?)? / figure(ours)?;
+            Ok((format!("{ratio:.2} x"), ratio >= *times))
+        }
+        Aim::IdleBelow { share } => {
+            let found = figure(ours)?;
+            Ok((percent(found), found <= *share))
+        }
+        Aim::LessPerUnit { times, above, peer, peer_above, units, .. } => {
+            let wall = |name| Ok::<f64, String>(named(outcomes, name)?.wall().median);
+            let each = |many: f64, few: f64| (many - few).max(0.0) / *units as f64;
+            let mine = each(wall(target.subject)?, wall(above)?);
+            let theirs = each(wall(peer)?, wall(peer_above)?);
+            let shown = match mine {
+                0.0 => "less than starts differ by".to_owned(),
+                mine => duration(mine),
+            };
+            let found = format!("{shown} against {}", duration(theirs));
+            Ok((found, theirs > 0.0 && theirs >= times * mine))
+        }
         Aim::AnsweredBelow { seconds } => {
             let answered = ours.answered().ok_or("when hosts answered was not told")?.median;
             Ok((duration(answered), answered < *seconds))
@@ -165,6 +221,11 @@ fn named<'a>(outcomes: &'a [Outcome], name: &str) -> Result<&'a Outcome, String>
         Some(_) => Err(format!("{name} failed")),
         None => Ok(outcome),
     }
+}
+
+fn figure(outcome: &Outcome) -> Result<f64, String> {
+    let figure = outcome.figure().map(|figure| figure.median);
+    figure.ok_or_else(|| format!("{} did not tell", outcome.name))
 }
 
 fn own(outcome: &Outcome) -> Result<f64, String> {

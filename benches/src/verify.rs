@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::contestant::Output;
+use crate::hosts::copies;
 use crate::problem::Problem;
 
 /// What a contestant's output must be.
@@ -20,6 +21,8 @@ pub enum Expect {
     Same(PathBuf),
     /// Text with this end: for a limit that verifies its work itself.
     Ends(&'static str),
+    /// A line of each copy that says for how long it had work; the sum of what it did.
+    Spans { copies: usize, total: u64 },
     /// No output, and at least so many processes started on this machine meanwhile.
     Starts(u64),
 }
@@ -115,6 +118,14 @@ pub fn check(output: &Output, expect: &Expect, starts: u64) -> Result<(), Proble
             }
             Err(Problem::Wrong(format!("`{text}` does not end in `{end}`")))
         }
+        Expect::Spans { copies, total } => {
+            let text = fs::read_to_string(&files[0]).map_err(Problem::step("read an output"))?;
+            let Some((_, found, amount)) = copies::span(&text) else {
+                return Err(Problem::Wrong(format!("`{text}` tells no times")));
+            };
+            agree("copies", found as u64, *copies as u64)?;
+            agree("amount", amount, *total)
+        }
         Expect::Starts(wanted) => {
             agree("bytes of output", digest(&files)?.bytes, 0)?;
             if starts >= *wanted {
@@ -123,6 +134,15 @@ pub fn check(output: &Output, expect: &Expect, starts: u64) -> Result<(), Proble
             Err(Problem::Wrong(format!("{starts} processes started instead of {wanted}")))
         }
     }
+}
+
+/// For how long the copies had work, in seconds.
+pub fn span(output: &Output) -> Result<Option<f64>, Problem> {
+    let mut text = String::new();
+    for file in output.files()? {
+        text += &fs::read_to_string(&file).map_err(Problem::step("read an output"))?;
+    }
+    Ok(copies::span(&text).map(|(seconds, ..)| seconds))
 }
 
 fn agree(what: &str, found: u64, wanted: u64) -> Result<(), Problem> {

@@ -2,15 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-use px_tests::Lab;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{HOSTS, Part};
+use super::{HOSTS, Part, Race};
 use crate::ground::{Ground, Portion};
 use crate::problem::Problem;
 use crate::sys;
@@ -18,10 +17,11 @@ use crate::sys;
 /// How long a signal may go unseen when it arrives just before a wait.
 const LOOK_AGAIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// What was measured on the lab's hosts, or why nothing was; `words` are those of this process.
-pub fn report(ground: &Ground, words: &[OsString]) -> Result<String, Problem> {
-    if let Err(reason) = Lab::available() {
-        eprintln!("side-by-side: no lab, so nothing is measured on hosts: {reason}");
+/// What was measured on a lab's hosts, or why nothing was; `words` are those of this process.
+pub fn report(race: Race, ground: &Ground, words: &[OsString]) -> Result<String, Problem> {
+    let plan = race.plan();
+    if let Err(reason) = plan.possible() {
+        eprintln!("side-by-side: no lab, so nothing of `{}` is measured: {reason}", race.name());
         return Ok(format!("Not measured: {reason}.\n"));
     }
     let folder = lay_out(ground)?;
@@ -29,9 +29,9 @@ pub fn report(ground: &Ground, words: &[OsString]) -> Result<String, Problem> {
     let hidden = hidden.to_string_lossy().replace('\'', "'\\''");
     let hide = format!("mount -t tmpfs hidden '{hidden}'");
     eprintln!("side-by-side: bringing up {HOSTS} hosts");
-    let lab = Lab::of(HOSTS).each(|host| host.setup(&hide)).up();
+    let lab = plan.each(|host| host.setup(&hide)).up();
     let mut command = lab.command(&ground.this_program.to_string_lossy());
-    command.arg(Part::OnTheHead.name()).arg(lab.path()).arg(&folder).args(words);
+    command.arg(Part::OnTheHead.name()).arg(race.name()).arg(lab.path()).arg(&folder).args(words);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let child = command.spawn().map_err(Problem::step("start this program on the lab's head"))?;
     listen(child)
@@ -44,7 +44,11 @@ fn lay_out(ground: &Ground) -> Result<PathBuf, Problem> {
     let lay = |name: &str| {
         let place = folder.join(name);
         fs::create_dir_all(&place)?;
-        fs::hard_link(&input.whole, place.join("input"))
+        match fs::hard_link(&input.whole, place.join("input")) {
+            // For the lab before.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
     };
     lay("shared").and_then(|()| lay("hidden")).map_err(Problem::step("lay out the input"))?;
     Ok(folder)
@@ -85,23 +89,4 @@ fn listen(mut child: Child) -> Result<String, Problem> {
         return Err(Problem::Status { status, said });
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-/// How the lab is described to a reader.
-pub fn described() -> Vec<String> {
-    let version = std::process::Command::new("ssh").arg("-V").output();
-    let version = version.map_or_else(
-        |error| format!("unknown ({error})"),
-        |output| String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    );
-    let control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
-    let control = control.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned());
-    vec![
-        format!(
-            "hosts: {HOSTS} network namespaces of this machine with an sshd each, and the head, \
-             from which all is started; all share its cores"
-        ),
-        format!("cables: pairs of virtual cards on one bridge, 1,500 bytes a packet, {control}"),
-        format!("ssh: {version}, its default cipher, no compression, no shared connections"),
-    ]
 }

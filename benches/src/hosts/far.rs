@@ -1,6 +1,6 @@
 //! The lab's hosts as a race sees them from the head: what runs there, and what it has cost.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -18,14 +18,16 @@ const SETTLED: Duration = Duration::from_secs(5);
 pub struct Far {
     /// In it `shared/input` is seen by all, `hidden/input` by the head alone. They are one file.
     folder: PathBuf,
-    /// The sshd of each host, and its network.
-    daemons: Vec<(u32, (u64, u64))>,
+    /// The network of each host.
+    networks: HashSet<(u64, u64)>,
+    /// What runs there anyway: sshd, and the daemons of a Slurm.
+    services: HashSet<u32>,
 }
 
 impl Far {
     /// Finds the hosts of the lab in this folder.
     pub fn find(lab: &Path, folder: PathBuf) -> Result<Far, Problem> {
-        let mut daemons = Vec::new();
+        let mut networks = HashSet::new();
         for number in 1..=HOSTS {
             let file = lab.join(format!("node{number}/sshd.pid"));
             let read = Problem::step(format!("read `{}`", file.display()));
@@ -35,9 +37,10 @@ impl Far {
             })?;
             let network = network_of(pid)
                 .ok_or_else(|| Problem::Usage(format!("node{number} does not run")))?;
-            daemons.push((pid, network));
+            networks.insert(network);
         }
-        Ok(Far { folder, daemons })
+        let services = on(&networks)?.into_iter().collect();
+        Ok(Far { folder, networks, services })
     }
 
     /// The input where every host sees it.
@@ -48,6 +51,11 @@ impl Far {
     /// The input where only the head sees it.
     pub fn hidden(&self) -> PathBuf {
         self.folder.join("hidden/input")
+    }
+
+    /// Where the head sees what it puts there, and nobody else.
+    pub fn hidden_folder(&self) -> PathBuf {
+        self.folder.join("hidden")
     }
 
     /// All hosts with their slots, as pxrun's `-H` takes them.
@@ -67,11 +75,12 @@ impl Far {
         (1..=HOSTS).map(|number| format!("node{number}").into())
     }
 
-    /// Waits until nothing but its sshd runs on any host.
+    /// Waits until nothing but its services runs on any host.
     pub fn settle(&self) -> Result<(), Problem> {
         let deadline = Instant::now() + SETTLED;
         loop {
-            let left = self.residents()?;
+            let found = on(&self.networks)?;
+            let left = found.iter().filter(|pid| !self.services.contains(pid)).count();
             if left == 0 {
                 return Ok(());
             }
@@ -80,20 +89,6 @@ impl Far {
             }
             sleep(Duration::from_millis(2));
         }
-    }
-
-    /// How many processes run there besides.
-    fn residents(&self) -> Result<usize, Problem> {
-        let hosts: HashMap<(u64, u64), u32> =
-            self.daemons.iter().map(|&(pid, network)| (network, pid)).collect();
-        let mut count = 0;
-        for entry in fs::read_dir("/proc").map_err(Problem::step("list `/proc`"))? {
-            let name = entry.map_err(Problem::step("list `/proc`"))?.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-            let daemon = network_of(pid).and_then(|network| hosts.get(&network));
-            count += usize::from(daemon.is_some_and(|&daemon| daemon != pid));
-        }
-        Ok(count)
     }
 
     /// Time that all processes of all hosts have taken so far.
@@ -112,7 +107,7 @@ impl Far {
             let fields: Vec<&str> = text.rsplit(") ").next().unwrap_or("").split(' ').collect();
             let [state, parent, ..] = fields.as_slice() else { continue };
             let is_left = *state == "Z" && Some(*parent) == holder.as_deref();
-            if is_left || self.daemons.iter().any(|(daemon, _)| *daemon == pid) {
+            if is_left || self.services.contains(&pid) {
                 // Its own user and system time, then those of whom it has waited for.
                 let times = fields.iter().skip(11).take(4);
                 ticks += times.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
@@ -120,6 +115,19 @@ impl Far {
         }
         Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
     }
+}
+
+/// The processes on these networks.
+fn on(networks: &HashSet<(u64, u64)>) -> Result<Vec<u32>, Problem> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").map_err(Problem::step("list `/proc`"))? {
+        let name = entry.map_err(Problem::step("list `/proc`"))?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        if network_of(pid).is_some_and(|network| networks.contains(&network)) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
 }
 
 /// Which network a process is on; `None` for one that has gone.

@@ -1,20 +1,26 @@
-//! The second table: several hosts, which a lab makes on this machine.
+//! The tables with several hosts, which a lab makes on this machine.
 //!
 //! ```text
 //! side-by-side        makes the input, brings the lab up, puts what comes back into the report
 //!   on-the-head       this program again, on the lab's head: races and prints its part of the report
 //!     watched         around pxrun, where its memory is to be known
+//!     idle            around pxrun, where what its agents take is to be known
 //!     stand-in-login  for `pxrun --rsh`: an agent of this machine that passes for a host
+//!     swallow, burn   a command that pxrun runs, which says for how long it had work
 //! ```
 //!
 //! A process that races takes every orphan for one that its contestant has left, so the hosts
 //! must not be its children.
 
 mod bring_up;
+pub mod copies;
 pub mod crowd;
 pub mod far;
 mod head;
+pub mod idle;
 mod login;
+pub mod mpis;
+pub mod race;
 pub mod watched;
 
 use std::ffi::OsString;
@@ -22,6 +28,7 @@ use std::process::ExitCode;
 
 pub use bring_up::report;
 use far::Far;
+pub use race::Race;
 
 use crate::contestant::{Contestant, Launch, Output};
 use crate::ground::Ground;
@@ -42,6 +49,12 @@ pub enum Part {
     StandInLogin,
     /// Runs a command and tells of its memory.
     Watched,
+    /// Runs a command and tells what its agents take while they wait.
+    Idle,
+    /// A copy that reads.
+    Swallow,
+    /// A copy that computes.
+    Burn,
 }
 
 impl Part {
@@ -51,6 +64,9 @@ impl Part {
             Part::OnTheHead => "on-the-head",
             Part::StandInLogin => "stand-in-login",
             Part::Watched => "watched",
+            Part::Idle => "idle",
+            Part::Swallow => "swallow",
+            Part::Burn => "burn",
         }
     }
 }
@@ -58,7 +74,8 @@ impl Part {
 /// The part that the first word asks for.
 pub fn asked_for(words: &[OsString]) -> Option<Part> {
     let first = words.first()?;
-    let parts = [Part::OnTheHead, Part::StandInLogin, Part::Watched];
+    let parts =
+        [Part::OnTheHead, Part::StandInLogin, Part::Watched, Part::Idle, Part::Swallow, Part::Burn];
     parts.into_iter().find(|part| part.name() == first)
 }
 
@@ -68,6 +85,9 @@ pub fn play(part: Part, words: &[OsString]) -> Result<ExitCode, Problem> {
         Part::OnTheHead => head::race(words).map(|()| ExitCode::SUCCESS),
         Part::StandInLogin => login::become_agent(words),
         Part::Watched => watched::run(words),
+        Part::Idle => idle::run(words),
+        Part::Swallow => copies::swallow(),
+        Part::Burn => copies::burn(words),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cat;
 mod chunks;
+mod cluster;
 mod deal;
 mod filters;
 mod hosts;
@@ -34,6 +35,12 @@ pub enum Table {
     OneMachine,
     /// Wall time after all hosts have answered, the root's CPU, the ratio to the bare limit.
     Hosts,
+    /// The root's CPU.
+    Cluster,
+    /// For how long the copies had work.
+    Spans,
+    /// What the busiest idle agent took.
+    Idle,
     /// Time until all hosts have answered, what the root takes.
     Crowd,
 }
@@ -69,6 +76,16 @@ pub const ON_HOSTS: [Entry; 5] = [
     Entry { id: "hosts-cat", prepare: hosts::cat },
     Entry { id: "hosts-wc", prepare: hosts::count },
     Entry { id: "hosts-agents", prepare: crowd::agents },
+];
+
+/// The works with MPI and Slurm.
+pub const ON_CLUSTER: [Entry; 6] = [
+    Entry { id: "mpi-start", prepare: cluster::start::start },
+    Entry { id: "mpi-link", prepare: cluster::link::link },
+    Entry { id: "mpi-idle", prepare: cluster::copies::idle },
+    Entry { id: "mpi-work", prepare: cluster::copies::work },
+    Entry { id: "mpi4py", prepare: cluster::pool::pool },
+    Entry { id: "slurm-step", prepare: cluster::start::step },
 ];
 
 /// Prepares and runs those of the works that the options want.
