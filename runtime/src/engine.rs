@@ -173,7 +173,9 @@ impl Engine {
                 && !stepped.more
                 && let Some(pause) = self.pace.pause(stepped.fullest)
             {
-                self.poller.pace(pause).map_err(EngineError::Wait)?;
+                // What is carried by messages moves only while it is looked at.
+                let due = self.timeout(Stepped::default()).unwrap_or(pause);
+                self.poller.pace(pause.min(due)).map_err(EngineError::Wait)?;
             }
         }
     }

@@ -227,7 +227,9 @@ impl Server<'_> {
                 && !moved.more
                 && let Some(pause) = pace.pause(moved.fullest)
             {
-                self.poller.pace(pause).map_err(failed)?;
+                // What is carried by messages moves only while it is looked at.
+                let due = self.timeout(Moved::default()).unwrap_or(pause);
+                self.poller.pace(pause.min(due)).map_err(failed)?;
             }
         }
     }
