@@ -91,7 +91,7 @@ fn hosts() -> Vec<String> {
 /// The line in which a launcher says what it is.
 fn version(mpi: Mpi) -> String {
     let said = said(mpi.launcher(), &["--version"]);
-    let line = said.lines().find(|line| line.contains("Version:") || line.contains("Open MPI"));
+    let line = said.lines().find(|line| line.contains("Version:") || line.contains("OpenRTE"));
     let words = line.unwrap_or("unknown").split_whitespace();
     words.collect::<Vec<_>>().join(" ")
 }
