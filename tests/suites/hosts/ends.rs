@@ -119,10 +119,11 @@ fn a_good_job_says_nothing_unless_it_is_asked_to() {
     let outcome = job(&lab, "-v cat").input_file(&path).run();
     let mut said: Vec<_> = outcome.ok().stderr.lines().collect();
     let last = said.pop().unwrap_or_default();
-    let first = said.remove(0);
+    let (backend, first) = (said.remove(0), said.remove(0));
     let usual = "runs 2 ranks, data goes over a connection to it, it reads the input itself";
     let wanted = ["node1", "node2"].map(|name| format!("pxrun: note: `{name}` {usual}"));
     assert_eq!(said, wanted);
+    assert!(backend.starts_with("pxrun: note: backend `ssh`, as "), "{backend}");
     assert!(first.starts_with("pxrun: note: 2 hosts answered within "), "{first}");
     assert!(last.starts_with("pxrun: note: own cpu: "), "{last}");
     job(&lab, "-v -q true").run().own_error().says("`-q` and `-v` exclude each other");
