@@ -257,8 +257,11 @@ fn row_43_a_stopped_job_leaves_nothing_half_written() {
         let mut running = job.input(records::numbered(5000, 43)).start();
         running.until("the copy waits", |_| !scratch.names("marks").is_empty());
         running.signal(signal);
-        running.finish().dies_by(signal);
+        let outcome = running.finish();
+        outcome.dies_by(signal);
         assert_eq!(fs::read(&target).unwrap(), b"old");
+        let said = outcome.stderr.contains("out/target` is as it was before");
+        assert_eq!(said, signal != libc::SIGKILL, "{}", outcome.seen());
         // Nobody can tidy up behind SIGKILL; but what is there under the name is whole.
         let tidy = signal == libc::SIGKILL || scratch.names("out") == ["target"];
         assert!(tidy, "{:?} after signal {signal}", scratch.names("out"));

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use px_runtime::failure::Message;
 use pxrun::hostfile::allocation::{Slots, allocate};
 use pxrun::hostfile::{Entry, MOST_HOSTS, MOST_NAME, Wrong, parse, parse_list, parse_words};
-use pxrun::placement::{MapBy, Oversubscribe, Room, Wish, place};
+use pxrun::placement::{MapBy, Origin, Oversubscribe, Room, Wish, place};
 
 fuzz_target!(|bytes: &[u8]| {
     let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
@@ -54,7 +54,8 @@ fn hold(entries: &[Entry]) {
     for map_by in [MapBy::Slot, MapBy::Host] {
         let oversubscribe = Oversubscribe::No;
         let wish = Wish { np: None, map_by, ranks_per_host: None, oversubscribe };
-        if let Ok(ranks) = place(&rooms, &wish, "hosts") {
+        let from = Origin { name: "hosts".into(), more: "" };
+        if let Ok(ranks) = place(&rooms, &wish, &from) {
             assert!(ranks.iter().all(|&host| (host as usize) < rooms.len()));
         }
     }
