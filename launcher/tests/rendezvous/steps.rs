@@ -1,4 +1,4 @@
-//! Tasks of a launcher: this very program, started by it with one ignored test to run.
+//! Tasks of a launcher: this very program, started by it with one test to run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,22 +6,28 @@ use std::time::Instant;
 
 use px_runtime::link::keys::KeyPair;
 use pxrun::rendezvous::card::MOST_ADDRESSES;
-use pxrun::rendezvous::{Card, PATIENCE, of_step};
+use pxrun::rendezvous::{Card, MeetError, PATIENCE, of_step};
 
 /// Where the tasks write what they have learned.
 const NOTES: &str = "PX_TEST_NOTES";
 /// The directory to meet in, if it is to be one.
 const NAMED: &str = "PX_TEST_RENDEZVOUS";
 
+/// What a launcher is to start.
+const TASK: &str = "steps::a_step_has_a_place_to_meet_and_nobody_else_has";
+
 fn number(name: &str) -> Option<u32> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// What one task does. It is no test by itself: a launcher starts it.
+/// What one task does where a launcher has started this test; by itself it is in no step.
 #[test]
-#[ignore = "a launcher starts it"]
-fn one_task() {
-    let Some(notes) = std::env::var_os(NOTES).map(PathBuf::from) else { return };
+fn a_step_has_a_place_to_meet_and_nobody_else_has() {
+    let Some(notes) = std::env::var_os(NOTES).map(PathBuf::from) else {
+        let nowhere = of_step(|_| None, None, 0, 2);
+        assert!(matches!(nowhere, Err(MeetError::Nowhere)));
+        return;
+    };
     let of = |names: [&str; 2]| names.into_iter().find_map(number);
     let (Some(task), Some(size)) =
         (of(["PMI_RANK", "SLURM_PROCID"]), of(["PMI_SIZE", "SLURM_STEP_NUM_TASKS"]))
@@ -65,7 +71,7 @@ fn all_meet(launcher: &mut Command, size: usize) {
     let notes = tempfile::tempdir().unwrap();
     let ended = launcher
         .arg(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "steps::one_task", "--nocapture"])
+        .args(["--exact", TASK, "--nocapture"])
         .env(NOTES, notes.path())
         .output()
         .unwrap_or_else(|error| panic!("{:?} must be installed: {error}", launcher.get_program()));
