@@ -151,8 +151,7 @@ pub fn work(mut plan: Plan, gather: Option<Gather>, post: Post) -> Result<Verdic
     ended
 }
 
-/// Places the ranks and has every agent that gets some make ready; where there is no job, tells
-/// those that have come by themselves so.
+/// Places the ranks and has every agent that gets some make ready.
 fn gather_all(
     plan: &mut Plan,
     comers: &mut Option<Box<dyn Comers>>,

@@ -83,3 +83,39 @@ fn a_copy_has_three_descriptors_whatever_a_launcher_leaves_open() {
     let hydras = run(below("mpiexec.hydra", "ls /proc/self/fd"));
     assert!(hydras.len() > THREE.len(), "hydra leaves nothing open any more: {hydras}");
 }
+
+/// One task of a launcher's: runs its arguments; the first one then notes which others still run.
+const TASK: &str = r#"
+    task=$PMI_RANK
+    "$@" >/dev/null & own=$!
+    echo $own >$DIR/new.$task && mv $DIR/new.$task $DIR/task.$task
+    wait $own || exit
+    [ $task = 0 ] || exit 0
+    : >$DIR/late
+    for other in $DIR/task.[1-9]*; do
+        state=$(sed -n 's/^State:[^A-Z]*\(.\).*/\1/p' /proc/$(cat $other)/status 2>/dev/null)
+        case $state in ''|Z) ;; *) echo $other $state >>$DIR/late ;; esac
+    done"#;
+
+#[test]
+fn the_first_task_of_a_step_ends_last() {
+    let place = tempfile::tempdir().unwrap();
+    let mut command = Command::new("mpiexec.hydra");
+    command.args(["-n", "4", "sh", "-c", TASK, "sh", env!("CARGO_BIN_EXE_pxrun")]);
+    command.args(["-i", "/dev/null", "true"]).env("DIR", place.path()).stdin(Stdio::null());
+    for _ in 0..10 {
+        run_anew(&mut command);
+        let late = std::fs::read_to_string(place.path().join("late")).unwrap();
+        assert_eq!(late, "");
+        let tasks = (1..4).map(|task| place.path().join(format!("task.{task}")));
+        assert_eq!(tasks.filter(|task| task.exists()).count(), 3);
+        for name in ["task.0", "task.1", "task.2", "task.3", "late"] {
+            std::fs::remove_file(place.path().join(name)).unwrap();
+        }
+    }
+}
+
+fn run_anew(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}

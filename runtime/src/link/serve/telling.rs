@@ -83,7 +83,12 @@ impl Server<'_> {
                 while let Ok(Some(_)) = channel.next_frame() {}
             }
             let data = self.data.as_mut().unwrap_or(&mut self.control);
-            if data.queued() == 0 && !std::mem::replace(&mut finished, true) {
+            // A connection that is all there is ends with this host's last process, which tells the
+            // root that there is none any more.
+            if data.queued() == 0
+                && !std::mem::replace(&mut finished, true)
+                && let Some(data) = &mut self.data
+            {
                 data.finish();
             }
             // What is carried has no end to be closed; whoever carries it sees to its arrival.
