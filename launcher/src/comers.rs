@@ -21,8 +21,8 @@ use crate::rendezvous::Rendezvous;
 /// An agent's number and the way on which it has come.
 pub type Comer = (u32, Approach);
 
-/// How long agents may take to end once the job has.
-const SEEING_OFF: Duration = Duration::from_secs(2);
+/// How long agents may take to end once the job has; less where one of them may be lost.
+const SEEING_OFF: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(2)];
 
 /// Where agents come from.
 pub trait Comers {
@@ -143,11 +143,12 @@ impl Comers for Knocking {
         Ok(comers)
     }
 
-    fn see_off(self: Box<Self>, _well: bool) {
+    fn see_off(self: Box<Self>, well: bool) {
         for stream in &self.came {
             let _ = rustix::net::shutdown(stream, Shutdown::Write);
         }
-        let end = Instant::now() + SEEING_OFF;
+        let [patient, hasty] = SEEING_OFF;
+        let end = Instant::now() + if well { patient } else { hasty };
         for stream in &self.came {
             while let Some(left) = end.checked_duration_since(Instant::now()) {
                 let mut fds = [PollFd::new(stream, PollFlags::IN)];

@@ -84,38 +84,40 @@ fn a_copy_has_three_descriptors_whatever_a_launcher_leaves_open() {
     assert!(hydras.len() > THREE.len(), "hydra leaves nothing open any more: {hydras}");
 }
 
-/// One task of a launcher's: runs its arguments; the first one then notes which others still run.
+/// One task of a launcher's: runs its arguments. The process of the second one is held back until
+/// the output is there and a little longer; the first one then notes which others still run.
 const TASK: &str = r#"
     task=$PMI_RANK
-    "$@" >/dev/null & own=$!
+    "$@" & own=$!
     echo $own >$DIR/new.$task && mv $DIR/new.$task $DIR/task.$task
+    if [ $task = 1 ]; then
+        until [ -e $DIR/runs ]; do sleep 0.01; done
+        kill -STOP $own && : >$DIR/held
+        until [ -e $DIR/out ]; do sleep 0.01; done
+        sleep 0.2
+        kill -CONT $own
+    fi
     wait $own || exit
     [ $task = 0 ] || exit 0
-    : >$DIR/late
     for other in $DIR/task.[1-9]*; do
         state=$(sed -n 's/^State:[^A-Z]*\(.\).*/\1/p' /proc/$(cat $other)/status 2>/dev/null)
         case $state in ''|Z) ;; *) echo $other $state >>$DIR/late ;; esac
-    done"#;
+    done
+    : >>$DIR/late"#;
+
+/// Goes on once the second task is held back.
+const COPY: &str = ": >$DIR/runs; until [ -e $DIR/held ]; do sleep 0.01; done; exec cat";
 
 #[test]
 fn the_first_task_of_a_step_ends_last() {
     let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    std::fs::write(at("in"), "a\nb\nc\n").unwrap();
     let mut command = Command::new("mpiexec.hydra");
-    command.args(["-n", "4", "sh", "-c", TASK, "sh", env!("CARGO_BIN_EXE_pxrun")]);
-    command.args(["-i", "/dev/null", "true"]).env("DIR", place.path()).stdin(Stdio::null());
-    for _ in 0..10 {
-        run_anew(&mut command);
-        let late = std::fs::read_to_string(place.path().join("late")).unwrap();
-        assert_eq!(late, "");
-        let tasks = (1..4).map(|task| place.path().join(format!("task.{task}")));
-        assert_eq!(tasks.filter(|task| task.exists()).count(), 3);
-        for name in ["task.0", "task.1", "task.2", "task.3", "late"] {
-            std::fs::remove_file(place.path().join(name)).unwrap();
-        }
-    }
-}
-
-fn run_anew(command: &mut Command) {
-    let output = command.output().unwrap();
+    command.args(["-n", "3", "sh", "-c", TASK, "sh", env!("CARGO_BIN_EXE_pxrun"), "-i"]);
+    command.arg(at("in")).arg("-o").arg(at("out")).args(["--order", "rank", "sh", "-c", COPY]);
+    let output = command.env("DIR", place.path()).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
+    assert_eq!(std::fs::read_to_string(at("out")).unwrap().lines().count(), 3);
+    assert_eq!(std::fs::read_to_string(at("late")).unwrap(), "");
 }
