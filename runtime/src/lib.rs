@@ -14,6 +14,7 @@
 //! | [`deal`] | which rank gets which chunk | no |
 //! | [`message`] | what root and agent say to each other | no |
 //! | [`agent`] | runs the ranks: feeds them, reads them, ends them | yes |
+//! | [`libpx`] | what an agent and a program that uses libpx share | |
 //! | [`output`] | holds, orders, cuts and writes what they print | yes |
 //! | [`root`] | ties one input to one output: credit, commit, failures | through the others |
 //! | [`engine`] | the one loop that waits and wakes everything | yes |
@@ -35,6 +36,7 @@ pub mod failure;
 pub mod guardian;
 pub mod input;
 pub mod job;
+pub mod libpx;
 pub mod link;
 pub mod message;
 pub mod output;

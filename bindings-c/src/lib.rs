@@ -1,0 +1,1 @@
+//! libpx: what a C or Fortran program sees of pxrun.
