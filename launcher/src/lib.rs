@@ -71,12 +71,24 @@ impl From<Message> for Refusal {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    abort_on_panic();
     end(run(None))
 }
 
 /// Runs the command line of a process that `start` joins to others of its kind.
 pub fn main_among(start: fabric::Start) -> ExitCode {
+    abort_on_panic();
     end(run(Some(start)))
+}
+
+/// A process that is not what it should be any more does nothing further: its guardian ends what
+/// it has started.
+fn abort_on_panic() {
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        say(panic);
+        std::process::abort();
+    }));
 }
 
 fn end(ran: Result<ExitCode, Refusal>) -> ExitCode {

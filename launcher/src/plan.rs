@@ -182,10 +182,20 @@ pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
                 "`--contract lines` needs every record read, and `--allow-early-exit` does not";
             return Err(Message::new(text).into());
         }
+        if contract == Contract::Px {
+            let text =
+                "`--contract px` needs every chunk released, and `--allow-early-exit` does not";
+            return Err(Message::new(text).into());
+        }
         EarlyExit::Allowed
     } else {
         EarlyExit::Fails
     };
+    let header = options.value("header", |t| values::whole(t, 0, u64::MAX))?.unwrap_or(0);
+    if header > 0 && contract == Contract::Px {
+        let text = "`--header` is for copies that read stdin, and `--contract px` for others";
+        return Err(Message::new(text).help("read the header from the file by its name").into());
+    }
     let directory = options.raw("wdir").map(|given| here.join(given));
     let job = Job {
         command: match &listing {
@@ -199,7 +209,7 @@ pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
         directory: directory.clone(),
         ranks,
         records,
-        header: options.value("header", |t| values::whole(t, 0, u64::MAX))?.unwrap_or(0),
+        header,
         input,
         spill_dir: spill_dir(&options, &output),
         output,
@@ -337,7 +347,8 @@ fn shape(options: &Options, records: Records) -> Result<(Run, Deal, Order, Contr
         (_, true) => Order::Input,
         (order, false) => order.unwrap_or(Order::None),
     };
-    let contract = options.choice("contract", &[("lines", Contract::Lines)])?;
+    let contracts = [("lines", Contract::Lines), ("px", Contract::Px)];
+    let contract = options.choice("contract", &contracts)?;
     let contract = contract.unwrap_or(Contract::None);
     let fixed = matches!(records, Records::Fixed(_));
     if fixed && contract == Contract::Lines {
@@ -345,20 +356,20 @@ fn shape(options: &Options, records: Records) -> Result<(Run, Deal, Order, Contr
             "`--contract lines` needs records that are lines, found `bytes=N`",
         ));
     }
-    let keeps_alive = contract == Contract::Lines || deal == Deal::Block;
+    let keeps_alive = contract != Contract::None || deal == Deal::Block;
     let run = match (run, order) {
         (Some(Run::PerRank), Order::Input) if !keeps_alive => {
             return Err(Message::new(
                 "`--run per-rank` cannot keep the order of the input: which output belongs to \
                  which input is not known",
             )
-            .help("use `--run per-chunk`, `--deal block`, or `--contract lines`"));
+            .help("use `--run per-chunk`, `--deal block`, `--contract lines` or `--contract px`"));
         }
         (Some(run), _) => run,
         (None, Order::Input) if !keeps_alive => Run::PerChunk,
         (None, _) => Run::PerRank,
     };
-    if fixed && run == Run::PerRank && order == Order::None {
+    if fixed && run == Run::PerRank && order == Order::None && contract != Contract::Px {
         return Err(Message::new(
             "with `--records bytes=N` the output of long-lived copies has no place to be cut at",
         )

@@ -60,6 +60,8 @@ pub enum Contract {
     None,
     /// A copy prints exactly one line for each line it reads.
     Lines,
+    /// Copies use libpx: what they emit belongs to a chunk.
+    Px,
 }
 
 /// What an early exit means: a copy that ends well with input unread.
@@ -172,6 +174,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether output is committed chunk by chunk, so that a chunk can be run again.
+    pub fn commits_chunks(&self) -> bool {
+        self.run == Run::PerChunk || self.contract == Contract::Px
+    }
+
     /// Whether `status` of an exited copy counts as success.
     pub fn accepts(&self, status: i32) -> bool {
         u8::try_from(status).is_ok_and(|status| self.ok.contains(&status))

@@ -8,6 +8,9 @@
 //!         Started (Consumed | Read | Output | Diagnostic)* Exited
 //!             (Output | Diagnostic)* Ended                   agent to root, or StartFailed
 //! ```
+//!
+//! Where copies use libpx, the bytes of each chunk stand between `Begin` and `End`, and what the
+//! program says of its chunks is told besides.
 
 use std::ops::Range;
 
@@ -16,6 +19,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Message;
+use crate::libpx::wire;
 
 /// Bytes that lie elsewhere.
 pub type Slice<'a> = &'a [u8];
@@ -38,6 +42,34 @@ pub enum ToAgent<'a> {
         rank: u32,
         /// Logical offsets in the input.
         range: Range<u64>,
+    },
+    /// A chunk begins, for a copy that uses libpx; its bytes follow.
+    Begin {
+        /// Whose copy.
+        rank: u32,
+        /// The chunk and its place.
+        chunk: wire::Chunk,
+        /// Its length in bytes, where that is known already.
+        length: Option<u64>,
+    },
+    /// All bytes of the chunk that has begun were given.
+    End {
+        /// Whose copy.
+        rank: u32,
+    },
+    /// A rank will never speak again to others that use libpx.
+    PeerGone {
+        /// Which.
+        peer: u32,
+    },
+    /// A rank on another host has read so many bytes of what this one has sent to it.
+    Drained {
+        /// Who has sent them.
+        rank: u32,
+        /// Who has read them.
+        by: u32,
+        /// Bytes.
+        bytes: u64,
     },
     /// Close the copy's stdin once all is written.
     EndOfInput {
@@ -87,6 +119,18 @@ pub enum ToAgent<'a> {
         /// The bytes.
         bytes: Slice<'a>,
     },
+    /// Bytes for a copy that uses libpx, from one on another host.
+    ///
+    /// On a link they are a frame of their own kind.
+    #[serde(skip)]
+    Talk {
+        /// To whom.
+        rank: u32,
+        /// From whom.
+        from: u32,
+        /// The bytes.
+        bytes: Slice<'a>,
+    },
 }
 
 impl ToAgent<'_> {
@@ -96,18 +140,30 @@ impl ToAgent<'_> {
             ToAgent::Start { rank, .. }
             | ToAgent::Feed { rank, .. }
             | ToAgent::Deal { rank, .. }
+            | ToAgent::Begin { rank, .. }
+            | ToAgent::End { rank }
+            | ToAgent::Drained { rank, .. }
+            | ToAgent::Talk { rank, .. }
             | ToAgent::EndOfInput { rank }
             | ToAgent::OutputCredit { rank, .. }
             | ToAgent::DiagnosticCredit { rank, .. } => Some(rank),
             ToAgent::Signal { rank, .. } => rank,
-            ToAgent::Abandon | ToAgent::Pause | ToAgent::Resume | ToAgent::Leave => None,
+            ToAgent::PeerGone { .. }
+            | ToAgent::Abandon
+            | ToAgent::Pause
+            | ToAgent::Resume
+            | ToAgent::Leave => None,
         }
     }
 
     /// The same order for later; `None` for one that borrows its bytes.
     pub fn into_owned(self) -> Option<ToAgent<'static>> {
         Some(match self {
-            ToAgent::Feed { .. } => return None,
+            ToAgent::Feed { .. } | ToAgent::Talk { .. } => return None,
+            ToAgent::Begin { rank, chunk, length } => ToAgent::Begin { rank, chunk, length },
+            ToAgent::End { rank } => ToAgent::End { rank },
+            ToAgent::PeerGone { peer } => ToAgent::PeerGone { peer },
+            ToAgent::Drained { rank, by, bytes } => ToAgent::Drained { rank, by, bytes },
             ToAgent::Start { rank, chunk, attempt } => ToAgent::Start { rank, chunk, attempt },
             ToAgent::Deal { rank, range } => ToAgent::Deal { rank, range },
             ToAgent::EndOfInput { rank } => ToAgent::EndOfInput { rank },
@@ -136,8 +192,17 @@ impl FromAgent {
             | FromAgent::ReadFailed { rank, .. }
             | FromAgent::Output { rank, .. }
             | FromAgent::Diagnostic { rank, .. }
+            | FromAgent::Took { rank, .. }
+            | FromAgent::Emitted { rank, .. }
+            | FromAgent::Released { rank, .. }
+            | FromAgent::Talks { rank }
+            | FromAgent::Talked { rank, .. }
+            | FromAgent::Drained { rank, .. }
+            | FromAgent::Aborted { rank, .. }
+            | FromAgent::Broke { rank, .. }
+            | FromAgent::Finalized { rank }
             | FromAgent::Ended { rank, .. } => Some(rank),
-            FromAgent::Asked { .. } | FromAgent::Lost { .. } => None,
+            FromAgent::Blocked { .. } | FromAgent::Asked { .. } | FromAgent::Lost { .. } => None,
         }
     }
 }
@@ -203,6 +268,32 @@ pub struct Ended {
     pub complained: u64,
     /// The root asked for it to be ended before it ended by itself.
     pub stopped: bool,
+    /// How far it came with libpx.
+    pub conduct: Conduct,
+}
+
+/// How far a program came with libpx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Conduct {
+    /// It has not begun with it.
+    Stranger,
+    /// It has called `px_init`.
+    Begun,
+    /// It has called `px_finalize`, too.
+    Finalized,
+}
+
+/// A rank that waits for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// Who waits.
+    pub rank: u32,
+    /// For whom; `None` for anyone.
+    pub on: Option<u32>,
+    /// With which tag; `None` for any.
+    pub tag: Option<u32>,
+    /// To send rather than to receive.
+    pub sends: bool,
 }
 
 /// Agent to root.
@@ -272,6 +363,64 @@ pub enum FromAgent {
         /// How.
         end: Ended,
     },
+    /// A copy has taken so many further chunks.
+    Took {
+        /// Whose.
+        rank: u32,
+        /// Chunks.
+        chunks: u32,
+    },
+    /// A copy is done with a chunk.
+    Released {
+        /// Whose.
+        rank: u32,
+        /// The chunk.
+        chunk: u64,
+        /// How.
+        how: wire::Released,
+        /// Bytes of output that it emitted for it.
+        emitted: u64,
+    },
+    /// A copy is about to send its first message to another rank.
+    Talks {
+        /// Whose.
+        rank: u32,
+    },
+    /// A copy has read so many bytes of what a rank on another host has sent to it.
+    Drained {
+        /// Who has read them.
+        rank: u32,
+        /// Who has sent them.
+        from: u32,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// All copies of this host have been waiting for each other for long; none, no more.
+    Blocked {
+        /// Who waits for whom.
+        waits: Vec<Blocked>,
+    },
+    /// A copy uses libpx no more.
+    Finalized {
+        /// Whose.
+        rank: u32,
+    },
+    /// A copy wants the job to end.
+    Aborted {
+        /// Whose.
+        rank: u32,
+        /// With this exit status.
+        status: u8,
+        /// Why.
+        why: String,
+    },
+    /// What a copy says is not what libpx says.
+    Broke {
+        /// Whose.
+        rank: u32,
+        /// In what way.
+        what: String,
+    },
     /// A signal to this host's part of the job asks for all of it to stop.
     Asked {
         /// Which.
@@ -292,6 +441,26 @@ pub enum FromAgent {
     Diagnostic {
         /// Whose.
         rank: u32,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// Output of a copy that belongs to a chunk. On a link it is a frame of its own kind.
+    #[serde(skip)]
+    Emitted {
+        /// Whose.
+        rank: u32,
+        /// The chunk.
+        chunk: u64,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// Bytes of a copy for one on another host. On a link they are a frame of their own kind.
+    #[serde(skip)]
+    Talked {
+        /// From whom.
+        rank: u32,
+        /// To whom.
+        to: u32,
         /// The bytes.
         bytes: Vec<u8>,
     },

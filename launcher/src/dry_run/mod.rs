@@ -72,11 +72,15 @@ pub fn describe(plan: &Plan, how: DryRun) -> Result<String, Refusal> {
     line(
         "order",
         match (job.order, job.contract) {
+            (Order::None, Contract::Px) => {
+                "none: what copies emit for a chunk as it is released, what they print as it comes"
+                    .to_owned()
+            }
             (Order::None, _) => "none: output as it comes, whole lines or chunks".to_owned(),
             (Order::Input, Contract::Lines) => {
                 "input: by counting one output line a record".to_owned()
             }
-            (Order::Input, Contract::None) => "input".to_owned(),
+            (Order::Input, Contract::None | Contract::Px) => "input".to_owned(),
             (Order::Rank, _) => "rank: rank 0's output first".to_owned(),
         },
     );

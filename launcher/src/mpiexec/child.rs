@@ -58,8 +58,12 @@ impl Child {
         let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let (words, theirs) = pipe()?;
         set_nonblocking(&words)?;
-        let streams =
-            Streams { stdin: null.as_fd(), stdout: theirs.as_fd(), stderr: theirs.as_fd() };
+        let streams = Streams {
+            stdin: null.as_fd(),
+            stdout: theirs.as_fd(),
+            stderr: theirs.as_fd(),
+            socket: None,
+        };
         let image = Image::new(&path, &argv, &environment, &[]);
         let pid = Spawner::new()?.spawn(&image, &streams, open_files_limit())?;
         let end = pidfd(pid).inspect_err(|_| family::signal(&[pid], Signal::KILL))?;

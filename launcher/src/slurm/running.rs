@@ -74,6 +74,7 @@ impl Srun {
             stdin: theirs_in.as_fd(),
             stdout: theirs_out.as_fd(),
             stderr: stderr.as_fd(),
+            socket: None,
         };
         let image = Image::new(&path, &argv, &environment, &[]);
         let pid = Spawner::new()?.spawn(&image, &streams, open_files_limit())?;

@@ -79,6 +79,7 @@ impl Shell {
             stdin: theirs_in.as_fd(),
             stdout: theirs_out.as_fd(),
             stderr: theirs_err.as_fd(),
+            socket: None,
         };
         let image = Image::new(&path, &argv, &environment, &[]);
         let pid = Spawner::new()?.spawn(&image, &streams, open_files_limit())?;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Command, Run};
+use crate::libpx::wire::{self, Welcome};
 use crate::records::Records;
+use crate::sys::spawn::SOCKET;
 
 /// One agent's part of a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub struct Assignment {
     pub world: u32,
     /// How often the command starts.
     pub run: Run,
+    /// How copies come to their input.
+    pub feeding: Feeding,
     /// What a record is.
     pub records: Records,
     /// Whether it tells how far copies have read.
@@ -68,6 +72,15 @@ pub enum Reading {
     Untold,
 }
 
+/// How copies come to their input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Feeding {
+    /// They read it from stdin.
+    Stdin,
+    /// They use libpx.
+    Px,
+}
+
 /// How large the pipes of copies are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pipes {
@@ -87,7 +100,7 @@ pub enum Binding {
 }
 
 /// The names of the variables by which a copy learns its place.
-pub const VARIABLES: [&str; 9] = [
+pub const VARIABLES: [&str; 10] = [
     "PX_RANK",
     "PX_SIZE",
     "PX_LOCAL_RANK",
@@ -97,6 +110,7 @@ pub const VARIABLES: [&str; 9] = [
     "PX_CHUNK",
     "PX_ATTEMPT",
     "PX_CPUS",
+    "PX_FD",
 ];
 
 impl Assignment {
@@ -109,6 +123,22 @@ impl Assignment {
             return Some(guess);
         }
         self.ranks.binary_search(&rank).ok()
+    }
+
+    /// What the copy in `slot` is told of its place by libpx.
+    pub(super) fn welcome(&self, slot: usize) -> Welcome {
+        let local = self.local.before as usize + slot;
+        Welcome {
+            version: wire::VERSION,
+            rank: self.ranks[slot],
+            size: self.world,
+            local_rank: u32::try_from(local).unwrap_or(u32::MAX),
+            local_size: self.local.all,
+            host: self.host.clone(),
+            run: self.run,
+            records: self.records,
+            talks: false,
+        }
     }
 
     /// What the copy in `slot` learns of the job through its environment.
@@ -129,6 +159,7 @@ impl Assignment {
             chunk.map(|(index, _)| index.to_string()),
             chunk.map(|(_, attempt)| attempt.to_string()),
             cpus.map(str::to_owned),
+            (self.feeding == Feeding::Px).then(|| SOCKET.to_string()),
         ];
         let pairs = VARIABLES.iter().zip(values);
         let texts = pairs.filter_map(|(name, value)| Some(format!("{name}={}", value?)));

@@ -1,7 +1,8 @@
 //! One copy of the command: its process, its three pipes and how far they are.
 
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::io::Errno;
@@ -10,12 +11,14 @@ use rustix::process::{Pid, Rlimit, WaitId, WaitIdOptions};
 use super::feed::{Feed, Stopped};
 use super::oom::OomPreference;
 use super::pipes;
+use super::program::Program;
 use crate::buffers::Buffers;
 use crate::input::files::FileInput;
-use crate::message::{Ended, ExitStatus, StartStep};
+use crate::libpx::wire::Welcome;
+use crate::message::{Conduct, Ended, ExitStatus, StartStep};
 use crate::poller::{Poller, Token, percent};
 use crate::records::Records;
-use crate::sys::fd::{pipe, set_nonblocking, unread_in_pipe};
+use crate::sys::fd::{pipe, set_nonblocking, socketpair, unread_in_pipe};
 use crate::sys::spawn::{Image, Spawner, Streams};
 
 /// Bytes that are worth a system call of their own.
@@ -56,7 +59,10 @@ pub(super) struct Copy {
     pub(super) stdin: Option<OwnedFd>,
     /// Kept open so that an early exit is told by the exit and never by EPIPE, and so that what
     /// lies unread in the pipe can be counted after it.
-    kept: OwnedFd,
+    kept: Option<OwnedFd>,
+    /// What speaks to it where it uses libpx, instead of stdin.
+    pub(super) program: Option<Program>,
+    pub(super) conduct: Conduct,
     pub(super) feed: Feed,
     pub(super) writable: bool,
     /// The poller knows of stdin.
@@ -79,6 +85,22 @@ pub(super) struct Copy {
     started_at: SystemTime,
 }
 
+/// How a copy comes to its input.
+pub(super) enum Fed<'a> {
+    /// By its stdin.
+    ByPipe,
+    /// By libpx; its stdin is this, where nothing is.
+    BySocket(BorrowedFd<'a>, Greeting),
+}
+
+/// What a copy that uses libpx is told first.
+pub(super) struct Greeting {
+    /// Who it is.
+    pub(super) welcome: Welcome,
+    /// The memory that the ranks of this host share.
+    pub(super) commons: Option<Rc<OwnedFd>>,
+}
+
 /// What could not be done when a copy was to be started, and why.
 pub(super) type StartError = (StartStep, Errno);
 
@@ -86,19 +108,31 @@ impl Copy {
     pub(super) fn start(
         spawner: &Spawner,
         image: &Image<'_>,
+        fed: Fed<'_>,
         pipe_size: usize,
         open_files: Rlimit,
         preferred_for_oom: &OomPreference,
         now: Instant,
     ) -> Result<Copy, StartError> {
         let make = || pipe().map_err(|source| (StartStep::MakePipe, source));
-        let (kept, stdin) = make()?;
         let (stdout, child_stdout) = make()?;
         let (stderr, child_stderr) = make()?;
+        let (pipe, socket) = match fed {
+            Fed::ByPipe => (Some(make()?), None),
+            Fed::BySocket(nothing, welcome) => {
+                let ends = socketpair().map_err(|source| (StartStep::MakePipe, source))?;
+                (None, Some((ends, nothing, welcome)))
+            }
+        };
         let streams = Streams {
-            stdin: kept.as_fd(),
+            stdin: match (&pipe, &socket) {
+                (Some((reads, _)), _) => reads.as_fd(),
+                (None, Some((_, nothing, _))) => *nothing,
+                (None, None) => rustix::stdio::stdin(),
+            },
             stdout: child_stdout.as_fd(),
             stderr: child_stderr.as_fd(),
+            socket: socket.as_ref().map(|((_, theirs), ..)| theirs.as_fd()),
         };
         let started_at = SystemTime::now();
         let pid = spawn(spawner, image, &streams, open_files, preferred_for_oom)?;
@@ -110,10 +144,14 @@ impl Copy {
                 return Err((StartStep::Watch, source));
             }
         };
-        for end in [&stdin, &stdout, &stderr] {
+        let (kept, stdin) = pipe.unzip();
+        for end in stdin.iter().chain([&stdout, &stderr]) {
             set_nonblocking(end).map_err(|source| (StartStep::SetUpPipe, source))?;
         }
-        let capacity = pipes::enlarge(&stdin, pipe_size);
+        let capacity = stdin.as_ref().map_or(1, |stdin| pipes::enlarge(stdin, pipe_size));
+        let program = socket.map(|((ours, _), _, Greeting { welcome, commons })| {
+            Program::new(ours, welcome, commons)
+        });
         let outlet = |fd, size| {
             let capacity = pipes::enlarge(&fd, size);
             Some(Outlet {
@@ -129,6 +167,8 @@ impl Copy {
             pid,
             process,
             kept,
+            program,
+            conduct: Conduct::Stranger,
             feed: Feed::default(),
             writable: true,
             watched: false,
@@ -146,7 +186,7 @@ impl Copy {
             capacity,
             started: now,
             started_at,
-            stdin: Some(stdin),
+            stdin,
         })
     }
 
@@ -154,6 +194,10 @@ impl Copy {
     /// copy. Returns how many were.
     pub(super) fn give_bytes(&mut self, bytes: &[u8]) -> u64 {
         self.given += bytes.len() as u64;
+        if let Some(program) = &mut self.program {
+            program.give_bytes(bytes);
+            return 0;
+        }
         let mut rest = bytes;
         while rest.len() >= LARGE && self.feed.queued() == 0 && self.writable {
             let Some(stdin) = &self.stdin else { break };
@@ -170,13 +214,16 @@ impl Copy {
         (bytes.len() - rest.len()) as u64
     }
 
-    pub(super) fn give_range(&mut self, range: Range<u64>) {
+    pub(super) fn give_range(&mut self, range: Range<u64>, input: Option<&FileInput>) {
         self.given += range.end - range.start;
         self.dealt = match self.dealt.is_empty() {
             true => range.clone(),
-            false => self.dealt.start..range.end,
+            false => self.dealt.start.min(range.start)..self.dealt.end.max(range.end),
         };
-        self.feed.push_range(range);
+        match &mut self.program {
+            Some(program) => program.give_range(range, input),
+            None => self.feed.push_range(range),
+        }
     }
 
     /// Writes what is queued; returns bytes written, how much of the pipe they fill in percent,
@@ -186,6 +233,10 @@ impl Copy {
         input: Option<&FileInput>,
         records: Records,
     ) -> (u64, usize, Stopped) {
+        if let Some(program) = &mut self.program {
+            let (written, why) = program.write(input, records);
+            return (written, 0, why);
+        }
         let Some(stdin) = self.stdin.as_ref().filter(|_| self.writable) else {
             return (0, 0, Stopped::Full);
         };
@@ -210,7 +261,24 @@ impl Copy {
 
     /// Bytes in stdin's pipe that the copy has not read.
     fn unread_in_pipe(&self) -> u64 {
-        unread_in_pipe(&self.kept)
+        self.kept.as_ref().map_or(0, unread_in_pipe)
+    }
+
+    /// Its stdin, or its socket, may have become ready.
+    pub(super) fn woken(&mut self) {
+        self.writable = true;
+        if let Some(program) = &mut self.program {
+            program.woken();
+        }
+    }
+
+    /// There is no more input for it.
+    pub(super) fn end_input(&mut self) {
+        if !std::mem::replace(&mut self.end_of_input, true)
+            && let Some(program) = &mut self.program
+        {
+            program.end_of_input();
+        }
     }
 
     /// How far the copy has read, if that is further than when this was last asked.
@@ -251,6 +319,9 @@ impl Copy {
         };
         self.exited = Some((status, now));
         self.stdin = None;
+        if let Some(program) = &mut self.program {
+            program.woken();
+        }
         for outlet in [&mut self.stdout, &mut self.stderr].into_iter().flatten() {
             outlet.ready = true;
             outlet.ending = true;
@@ -276,6 +347,7 @@ impl Copy {
             printed: self.printed,
             complained: self.complained,
             stopped: self.stopped,
+            conduct: self.conduct,
         }
     }
 }

@@ -11,13 +11,18 @@ mod copy;
 mod directory;
 pub mod family;
 mod feed;
+mod hear;
+mod inbox;
 mod oom;
 pub mod pipes;
+mod program;
 
 use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Instant;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
@@ -28,9 +33,10 @@ use crate::message::{FromAgent, StartStep, ToAgent};
 use crate::poller::{Poller, Ready, Token};
 use crate::sys::process::raise_open_files;
 use crate::sys::spawn::{Image, Spawner};
-use assignment::{Assignment, Binding, Pipes, Reading};
-use copy::{Copy, Got, Outlet};
+use assignment::{Assignment, Binding, Feeding, Pipes, Reading};
+use copy::{Copy, Fed, Got, Greeting, Outlet};
 use feed::Stopped;
+use program::Program;
 
 #[derive(Default)]
 struct Slot {
@@ -51,6 +57,8 @@ pub struct Agent {
     pipe_size: usize,
     open_files: rustix::process::Rlimit,
     oom: oom::OomPreference,
+    /// What copies that use libpx have as stdin.
+    nothing: Option<OwnedFd>,
     checks_input: bool,
     headroom: usize,
     /// All were told to end: nothing is started any more.
@@ -89,6 +97,10 @@ impl Agent {
             },
             open_files,
             oom: oom::OomPreference::new(),
+            nothing: match assignment.feeding {
+                Feeding::Stdin => None,
+                Feeding::Px => Some(open_nothing()?),
+            },
             checks_input: false,
             headroom: 0,
             ending: false,
@@ -125,15 +137,27 @@ impl Agent {
                 }
             }
             ToAgent::Deal { rank, range } => {
+                let input = self.input.clone();
                 if let Some(copy) = self.copy(rank) {
-                    copy.give_range(range);
+                    copy.give_range(range, input.as_deref());
                 }
             }
             ToAgent::EndOfInput { rank } => {
                 if let Some(copy) = self.copy(rank) {
-                    copy.end_of_input = true;
+                    copy.end_input();
                 }
             }
+            ToAgent::Begin { rank, chunk, length } => {
+                if let Some(program) = self.program(rank) {
+                    program.begin(chunk, length);
+                }
+            }
+            ToAgent::End { rank } => {
+                if let Some(program) = self.program(rank) {
+                    program.end_chunk();
+                }
+            }
+            ToAgent::PeerGone { .. } | ToAgent::Drained { .. } | ToAgent::Talk { .. } => {}
             ToAgent::OutputCredit { rank, bytes } => {
                 if let Some(slot) = self.slot(rank) {
                     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -161,6 +185,10 @@ impl Agent {
 
     fn copy(&mut self, rank: u32) -> Option<&mut Copy> {
         self.slot(rank)?.copy.as_mut()
+    }
+
+    fn program(&mut self, rank: u32) -> Option<&mut Program> {
+        self.copy(rank)?.program.as_mut()
     }
 
     fn start(&mut self, rank: u32, chunk: Option<(u64, u32)>, poller: &Poller, now: Instant) {
@@ -206,8 +234,15 @@ impl Agent {
         let _entered = directory::enter(self.assignment.directory.as_deref())
             .map_err(|source| (StartStep::Enter, source))?;
         let _kept = binding::keep_on(cpus).map_err(|source| (StartStep::Bind, source))?;
+        let fed = match &self.nothing {
+            None => Fed::ByPipe,
+            Some(nothing) => {
+                let welcome = self.assignment.welcome(slot);
+                Fed::BySocket(nothing.as_fd(), Greeting { welcome, commons: None })
+            }
+        };
         let pipe_size = self.pipe_size;
-        Copy::start(&self.spawner, &image, pipe_size, self.open_files, &self.oom, now)
+        Copy::start(&self.spawner, &image, fed, pipe_size, self.open_files, &self.oom, now)
     }
 
     fn signal(&mut self, rank: Option<u32>, signal: Signal) {
@@ -281,6 +316,7 @@ impl Agent {
             self.told.push_back(FromAgent::Read { rank, bytes });
         }
         let room = (&self.buffers, self.headroom);
+        hear::hear(copy, rank, output_credit, room, moved, &mut self.told);
         match read(&mut copy.stdout, output_credit, room, moved) {
             Some(Ok(bytes)) => {
                 copy.printed += (bytes.len() - self.headroom) as u64;
@@ -314,7 +350,8 @@ impl Agent {
         let idle = |outlet: &Option<Outlet>| {
             outlet.as_ref().is_none_or(|outlet| late && (!outlet.ready || outlet.overrun))
         };
-        if !idle(&copy.stdout) || !idle(&copy.stderr) {
+        let said_all = copy.program.as_ref().is_none_or(|program| !program.is_readable());
+        if !idle(&copy.stdout) || !idle(&copy.stderr) || !said_all {
             return;
         }
         let Some(mut copy) = self.slots[slot].copy.take() else { return };
@@ -381,7 +418,7 @@ impl Link for Agent {
         let Some(copy) = copy else { return };
         match event.token {
             Token::Process(_) => copy.look_for_exit(now),
-            Token::ChildStdin(_) => copy.writable = true,
+            Token::ChildStdin(_) => copy.woken(),
             Token::ChildStdout(_) => set_ready(&mut copy.stdout, event.ended),
             _ => set_ready(&mut copy.stderr, event.ended),
         }
@@ -399,7 +436,7 @@ impl Link for Agent {
 
     fn stir(&mut self, now: Instant) {
         for copy in self.slots.iter_mut().filter_map(|slot| slot.copy.as_mut()) {
-            copy.writable = true;
+            copy.woken();
             copy.look_for_exit(now);
             set_ready(&mut copy.stdout, false);
             set_ready(&mut copy.stderr, false);
@@ -418,6 +455,11 @@ impl Link for Agent {
         });
         exits.map(|(_, at)| at + self.assignment.leak_timeout).min()
     }
+}
+
+fn open_nothing() -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::open("/dev/null", flags, Mode::empty())
 }
 
 fn set_ready(outlet: &mut Option<Outlet>, ended: bool) {
@@ -461,6 +503,9 @@ fn read(
 
 fn watch(copy: &Copy, slot: u32, poller: &Poller) -> Result<(), Errno> {
     poller.add(&copy.process, Token::Process(slot))?;
+    if let Some(program) = &copy.program {
+        poller.add(program.fd(), Token::ChildStdin(slot))?;
+    }
     if let (Some(stdout), Some(stderr)) = (&copy.stdout, &copy.stderr) {
         poller.add(&stdout.fd, Token::ChildStdout(slot))?;
         poller.add(&stderr.fd, Token::ChildStderr(slot))?;

@@ -3,7 +3,7 @@
 //! Nothing is mapped into memory: borders are looked at with `pread` and copies are fed with
 //! `splice`, so a file that is cut short meanwhile is an error and never a SIGBUS.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat};
@@ -11,7 +11,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::InputError;
-use super::layout::{Layout, Origin};
+use super::layout::{Layout, Origin, Segment};
+use crate::libpx::wire::Seen;
 use crate::records::{Records, end_of_nth};
 
 /// The longest header, in bytes: it is held in memory and given to every copy.
@@ -247,6 +248,33 @@ impl FileInput {
                 .wrapping_add(i64::try_from(file.seen.st_mtime_nsec).unwrap_or(0)),
         };
         self.files.iter().map(seen).collect()
+    }
+
+    /// The file that all of `range` lies in, and where in it the range begins.
+    pub fn place(&self, range: std::ops::Range<u64>) -> Option<(usize, u64)> {
+        let length = range.end - range.start;
+        match self.layout.parts(range).next()? {
+            Segment { len, origin: Origin::File { file, offset }, .. } if len == length => {
+                Some((file, offset))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the file with this number was when it was opened.
+    pub fn seen_of(&self, number: usize) -> Seen {
+        let Some(file) = self.files.get(number) else { return Seen::default() };
+        let nanos = |nanos| i64::try_from(nanos).unwrap_or(0);
+        Seen {
+            size: file.end,
+            modified: (file.seen.st_mtime, nanos(file.seen.st_mtime_nsec)),
+            changed: (file.seen.st_ctime, nanos(file.seen.st_ctime_nsec)),
+        }
+    }
+
+    /// The open file with this number.
+    pub fn descriptor(&self, number: usize) -> Option<BorrowedFd<'_>> {
+        self.files.get(number).map(|file| file.fd.as_fd())
     }
 
     /// What the file with this number is called in messages.

@@ -29,8 +29,8 @@ use crate::records::Records;
 pub const VERSION: u32 = 1;
 /// Length of a header in bytes.
 pub const HEADER: usize = 16;
-/// Most bytes of payload.
-pub const LARGEST: usize = crate::buffers::BUFFER - HEADER;
+/// Most bytes of payload: with any header it fits a buffer.
+pub const LARGEST: usize = crate::buffers::BUFFER - 64;
 /// Most bytes of a message.
 const LARGEST_MESSAGE: usize = 16 << 10;
 
@@ -182,7 +182,7 @@ pub struct Chunk {
 }
 
 /// What tells that a file is as it was: size and times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// Its size in bytes, as far as it counts as input.
     pub size: u64,

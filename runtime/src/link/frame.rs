@@ -31,14 +31,20 @@ pub enum Kind {
     Diagnostic,
     /// Nothing: a sign of life.
     Heartbeat,
+    /// What a copy emitted, behind its chunk's number.
+    Emitted,
+    /// What a copy says to one on another host, behind the other's rank.
+    Talk,
 }
 
-const KINDS: [(u8, Kind); 5] = [
+const KINDS: [(u8, Kind); 7] = [
     (1, Kind::Control),
     (2, Kind::Feed),
     (3, Kind::Output),
     (4, Kind::Diagnostic),
     (5, Kind::Heartbeat),
+    (6, Kind::Emitted),
+    (7, Kind::Talk),
 ];
 
 impl Kind {
@@ -54,10 +60,21 @@ impl Kind {
     fn limit(self, control: usize) -> usize {
         match self {
             Kind::Control => control,
-            Kind::Feed | Kind::Output | Kind::Diagnostic => LARGEST_DATA,
+            Kind::Feed | Kind::Output | Kind::Diagnostic | Kind::Emitted | Kind::Talk => {
+                LARGEST_DATA
+            }
             Kind::Heartbeat => 0,
         }
     }
+}
+
+/// Length of the number that the payload of [`Kind::Emitted`] and [`Kind::Talk`] begins with.
+pub const NUMBER: usize = 8;
+
+/// Splits such a payload into its number and the bytes behind it.
+pub fn numbered(payload: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, bytes) = payload.split_first_chunk::<NUMBER>()?;
+    Some((u64::from_le_bytes(*number), bytes))
 }
 
 /// A frame, its payload still where it was received.

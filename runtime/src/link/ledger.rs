@@ -134,6 +134,9 @@ impl Ledger {
                     return Err(breach("more output than its credit"));
                 }
             }
+            FromAgent::Emitted { ref bytes, .. } if !account.output.take(bytes.len()) => {
+                return Err(breach("more output than its credit"));
+            }
             FromAgent::Diagnostic { ref bytes, .. } => {
                 account.complained += bytes.len() as u64;
                 if !account.diagnostics.take(bytes.len()) {
@@ -182,6 +185,7 @@ fn is_possible(end: &Ended) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Conduct;
 
     fn end(given: u64, unread: u64, printed: u64) -> FromAgent {
         let end = Ended {
@@ -194,6 +198,7 @@ mod tests {
             printed,
             complained: 0,
             stopped: false,
+            conduct: Conduct::Stranger,
         };
         FromAgent::Ended { rank: 7, end }
     }

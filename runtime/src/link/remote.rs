@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::channel::{Channel, ChannelError};
 use super::control::{self, AgentSays, ControlError, RootSays};
-use super::frame::Kind;
+use super::frame::{self, Kind};
 use super::lease::Lease;
 use super::ledger::{Breach, Ledger};
 use super::{Link, Moved, Windows};
@@ -159,7 +159,9 @@ impl Remote {
                     self.pending.push_back(Pending::Bytes { rank, bytes: bytes.to_vec() });
                     return;
                 }
-                ToAgent::OutputCredit { .. } | ToAgent::DiagnosticCredit { .. } => {}
+                ToAgent::OutputCredit { .. }
+                | ToAgent::DiagnosticCredit { .. }
+                | ToAgent::Talk { .. } => {}
                 ToAgent::Deal { rank, range } if !self.bond.sees_input => {
                     self.pending.push_back(Pending::Range { rank, range });
                     return;
@@ -175,6 +177,12 @@ impl Remote {
         match order {
             ToAgent::Feed { rank, bytes } => {
                 self.data().send(Kind::Feed, rank, bytes);
+            }
+            ToAgent::Talk { rank, from, bytes } => {
+                for piece in bytes.chunks(frame::LARGEST_DATA - frame::NUMBER) {
+                    let numbered = [&u64::from(from).to_le_bytes()[..], piece].concat();
+                    self.data().send(Kind::Talk, rank, &numbered);
+                }
             }
             ToAgent::Deal { rank, range } if !self.bond.sees_input => {
                 self.pending.push_back(Pending::Range { rank, range });
@@ -328,6 +336,20 @@ impl Remote {
             Kind::Heartbeat => return Ok(true),
             Kind::Feed => return Err(Loss::Phase("it feeds the root")),
             Kind::Control => control::decode(frame.payload)?,
+            Kind::Emitted | Kind::Talk => {
+                let broken = Loss::Phase("a frame without its number");
+                let (number, payload) = frame::numbered(frame.payload).ok_or(broken)?;
+                let mut bytes = if payload.len() < CRUMB { Vec::new() } else { buffers.take() };
+                bytes.extend_from_slice(payload);
+                AgentSays::Told(match frame.kind {
+                    Kind::Emitted => FromAgent::Emitted { rank, chunk: number, bytes },
+                    _ => FromAgent::Talked {
+                        rank,
+                        to: u32::try_from(number).unwrap_or(u32::MAX),
+                        bytes,
+                    },
+                })
+            }
             Kind::Output | Kind::Diagnostic => {
                 // A crumb gets no more memory than its bytes; many may wait.
                 let mut bytes =
@@ -340,7 +362,10 @@ impl Remote {
             }
         };
         match said {
-            AgentSays::Told(asked @ FromAgent::Asked { .. }) => self.told.push_back(asked),
+            AgentSays::Told(told @ (FromAgent::Asked { .. } | FromAgent::Blocked { .. })) => {
+                self.frames += u64::from(matches!(told, FromAgent::Blocked { .. }));
+                self.told.push_back(told);
+            }
             AgentSays::Told(told) => {
                 self.frames += 1;
                 let told = self.ledger.told(told)?;

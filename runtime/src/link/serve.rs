@@ -412,6 +412,15 @@ impl Server<'_> {
                 let said: RootSays<'_> = control::decode(frame.payload)?;
                 self.obey(said, now)?;
             }
+            Kind::Talk => {
+                let agent = self.agent.as_mut();
+                let agent = agent.ok_or(ServeError::Protocol("bytes before their copy"))?;
+                let numbered = frame::numbered(frame.payload);
+                let (from, bytes) = numbered.ok_or(ServeError::Protocol("talk of nobody"))?;
+                let from = u32::try_from(from).unwrap_or(u32::MAX);
+                let order = ToAgent::Talk { rank: frame.rank, from, bytes };
+                agent.order(order, &self.poller, now);
+            }
             _ => return Err(ServeError::Protocol("output from the root")),
         }
         Ok(true)

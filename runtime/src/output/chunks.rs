@@ -90,6 +90,11 @@ impl Chunks {
     /// Notes that a copy of `rank` starts.
     pub fn started(&mut self, rank: usize, running: Running) {
         self.running[rank] = Some(running);
+        self.begun(running);
+    }
+
+    /// Notes that a chunk begins.
+    pub fn begun(&mut self, running: Running) {
         if self.order == ChunkOrder::Home {
             self.homes[running.home as usize].open.insert(running.chunk, None);
         }
@@ -101,8 +106,15 @@ impl Chunks {
     }
 
     /// Takes the output of `rank`'s copy, which has ended.
-    pub fn ended(&mut self, rank: usize, mut lane: Lane, fate: Fate, stage: &mut Stage) {
-        let Some(Running { chunk, home }) = self.running[rank].take() else { return };
+    pub fn ended(&mut self, rank: usize, lane: Lane, fate: Fate, stage: &mut Stage) {
+        if let Some(running) = self.running[rank].take() {
+            self.done(running, lane, fate, stage);
+        }
+    }
+
+    /// Takes the output of a chunk.
+    pub fn done(&mut self, running: Running, mut lane: Lane, fate: Fate, stage: &mut Stage) {
+        let Running { chunk, home } = running;
         match fate {
             Fate::Good => {}
             Fate::Failed => stage.hold.discard(std::mem::take(&mut lane)),

@@ -6,9 +6,11 @@
 //! | per rank, rank; or blocks in input order | ranks whose turn it is not | rank by rank |
 //! | per rank, input, one line a record | lines whose chunk's turn it is not | chunk by chunk |
 //! | per chunk | every chunk | when its copy has ended well, and its turn has come |
+//! | libpx | every chunk | when its copy has released it, and its turn has come |
 
 use super::OutputError;
 use super::chunks::{Chunks, Running};
+use super::emits::Emits;
 use super::hold::Lane;
 use super::line_order::LineOrder;
 use super::stage::Stage;
@@ -33,6 +35,8 @@ pub enum GatherError {
     Output(OutputError),
     /// A copy did not print one line a record.
     Breach(Breach),
+    /// A copy of this rank printed this, which has no place between what copies emit.
+    Printed(u32, Vec<u8>),
 }
 
 impl From<OutputError> for GatherError {
@@ -81,6 +85,8 @@ pub enum Way {
     InputLines(LineOrder),
     /// Whole chunks.
     Chunks(Chunks),
+    /// What copies emit for each chunk.
+    Emits(Emits),
 }
 
 /// Counts the lines of one copy under the contract of one line a record.
@@ -167,21 +173,38 @@ impl Gather {
 
     /// Chunks that have ended and wait for an earlier one.
     pub fn waiting(&self) -> usize {
-        if let Way::Chunks(chunks) = &self.way { chunks.waiting() } else { 0 }
+        self.chunks().map_or(0, Chunks::waiting)
+    }
+
+    /// The chunks, where output is committed chunk by chunk.
+    fn chunks(&self) -> Option<&Chunks> {
+        match &self.way {
+            Way::Chunks(chunks) => Some(chunks),
+            Way::Emits(emits) => Some(emits.chunks()),
+            Way::Lines | Way::Ranks | Way::InputLines(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    fn chunks_mut(&mut self) -> Option<&mut Chunks> {
+        match &mut self.way {
+            Way::Chunks(chunks) => Some(chunks),
+            Way::Emits(emits) => Some(emits.chunks_mut()),
+            Way::Lines | Way::Ranks | Way::InputLines(_) => None,
+        }
     }
 
     /// How many chunks, from the first, are committed, where output is in the order of the input.
     pub fn chunks_committed(&self) -> Option<u64> {
         match &self.way {
             Way::InputLines(order) => Some(order.turn()),
-            Way::Chunks(chunks) => chunks.committed_in_order(),
-            _ => None,
+            _ => self.chunks().and_then(Chunks::committed_in_order),
         }
     }
 
-    /// How many chunks are committed, where each has its own copy.
+    /// How many chunks are committed, where output is committed chunk by chunk.
     pub fn committed(&self) -> u64 {
-        if let Way::Chunks(chunks) = &self.way { chunks.committed() } else { 0 }
+        self.chunks().map_or(0, Chunks::committed)
     }
 
     /// Notes that a fresh copy of `rank` starts, for one chunk alone where it has one.
@@ -331,6 +354,8 @@ impl Gather {
         match &self.way {
             Way::Lines if !self.header_waits => self.whole_lines(index, bytes),
             Way::Ranks if self.turn == index => Ok(self.stage.emit(bytes)?),
+            Way::Emits(emits) if emits.lets_print() => self.whole_lines(index, bytes),
+            Way::Emits(_) => Err(GatherError::Printed(rank, bytes)),
             Way::InputLines(_) => {
                 self.line_up(index, bytes)?;
                 self.advance_lines()
@@ -435,7 +460,7 @@ impl Gather {
         }
         self.ranks[index].failed = fate != Fate::Good;
         match &mut self.way {
-            Way::Lines => {
+            Way::Lines | Way::Emits(_) => {
                 if fate == Fate::Stopped {
                     self.discard(index);
                 }
@@ -484,13 +509,56 @@ impl Gather {
     fn commit_chunks(&mut self) -> Result<(), GatherError> {
         match &mut self.way {
             Way::Chunks(chunks) if !self.header_waits => Ok(chunks.commit(&mut self.stage)?),
+            Way::Emits(emits) => Ok(emits.chunks_mut().commit(&mut self.stage)?),
             _ => Ok(()),
+        }
+    }
+
+    /// Notes that a chunk is given to a copy of `rank` that uses libpx.
+    pub fn begin(&mut self, rank: u32, running: Running) {
+        let tagger = self.taggers.as_ref().map(|_| Tagger::new(rank, self.delimiter));
+        if let Way::Emits(emits) = &mut self.way {
+            emits.begin(running, tagger);
+        }
+    }
+
+    /// Takes what such a copy has emitted for a chunk.
+    ///
+    /// # Errors
+    /// That it cannot be held.
+    pub fn emitted(&mut self, chunk: u64, bytes: Vec<u8>) -> Result<(), GatherError> {
+        match &mut self.way {
+            Way::Emits(emits) => Ok(emits.emit(chunk, bytes, &mut self.stage)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes emitted so far for a chunk that such a copy has.
+    pub fn emitted_for(&self, chunk: u64) -> u64 {
+        if let Way::Emits(emits) = &self.way { emits.emitted(chunk) } else { 0 }
+    }
+
+    /// Notes that such a copy is done with a chunk.
+    ///
+    /// # Errors
+    /// That output cannot be held or written.
+    pub fn released(&mut self, chunk: u64, fate: Fate) -> Result<(), GatherError> {
+        if let Way::Emits(emits) = &mut self.way {
+            emits.end(chunk, fate, &mut self.stage);
+        }
+        self.commit_chunks()
+    }
+
+    /// Drops what was emitted for a chunk, which will be run again.
+    pub fn take_back_chunk(&mut self, chunk: u64) {
+        if let Way::Emits(emits) = &mut self.way {
+            emits.take_back(chunk, &mut self.stage);
         }
     }
 
     /// Notes that `chunk` will never come: its rank declined it.
     pub fn skipped(&mut self, chunk: u64) -> Result<(), GatherError> {
-        if let Way::Chunks(chunks) = &mut self.way {
+        if let Some(chunks) = self.chunks_mut() {
             chunks.skipped(chunk);
         }
         self.commit_chunks()
@@ -504,11 +572,12 @@ impl Gather {
                 order.retire(rank);
                 self.advance_lines()
             }
-            Way::Chunks(chunks) => {
-                chunks.home_over(rank);
+            _ => {
+                if let Some(chunks) = self.chunks_mut() {
+                    chunks.home_over(rank);
+                }
                 self.commit_chunks()
             }
-            _ => Ok(()),
         }
     }
 
@@ -517,7 +586,7 @@ impl Gather {
     /// # Errors
     /// That they cannot be held or written.
     pub fn finish(&mut self) -> Result<(), GatherError> {
-        if matches!(self.way, Way::Lines) {
+        if matches!(self.way, Way::Lines | Way::Emits(_)) {
             for rank in 0..self.ranks.len() {
                 let lane = std::mem::take(&mut self.ranks[rank].lane);
                 self.stage.emit_lane(lane)?;

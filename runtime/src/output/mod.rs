@@ -2,6 +2,7 @@
 
 pub mod chunks;
 pub mod diagnostics;
+pub mod emits;
 pub mod gather;
 pub mod hold;
 pub mod line_order;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::loss::Held;
+use super::programs::Place;
 use super::{REORDERED, RankState, Root, Source};
 use crate::cut::Chunk;
 use crate::deal::{Dealer, Next};
@@ -12,6 +14,7 @@ use crate::input::files::FileInput;
 use crate::input::window::{Looking, Window};
 use crate::job::{Contract, Deal, Run};
 use crate::message::ToAgent;
+use crate::output::chunks::Running;
 use crate::poller::Poller;
 
 /// Bytes of input looked at in one step, so that the copies are served between.
@@ -117,14 +120,19 @@ impl FileSource {
             orphans.filter_map(|o| Some(Assigned { chunk: o.next?, home: o.home, attempt: 1 }));
         let first = orphans.chain(peeked).chain(returned).min_by_key(|a| a.chunk.index);
         let Some(first) = first else { return Ok(Given::End) };
-        if first.attempt > 1 {
-            self.returned.remove(&first.chunk.index);
+        if self.returned.remove(&first.chunk.index).is_some() {
+            // It is nobody's next one.
         } else if first.home == rank {
             self.peeked.remove(&rank);
         } else if let Some(orphan) = self.orphans.iter_mut().find(|o| o.home == first.home) {
             orphan.next = None;
         }
         Ok(Given::Chunk(first))
+    }
+
+    /// Whether chunks wait that nobody else will ask for.
+    pub(super) fn has_leftovers(&self) -> bool {
+        !self.returned.is_empty() || !self.orphans.is_empty()
     }
 
     /// Finds the next chunk of each lost rank; `false` when the look took its share of time.
@@ -211,6 +219,7 @@ impl Root {
         let reordered = self.gather.waiting();
         let dynamic = self.job.deal == Deal::Dynamic;
         let nobody_runs = !self.ranks.iter().any(|rank| rank.running);
+        let is_px = self.job.contract == Contract::Px;
         let at_turn = self.is_at_turn(rank);
         let windows = self.hosts.windows_of(rank);
         if !self.hosts.has_room(rank) {
@@ -225,6 +234,10 @@ impl Root {
             // Asks whether a copy that has left was to have more.
             Run::PerRank if state.gone => !dynamic || nobody_runs,
             Run::PerRank if !state.running || state.end_of_input => false,
+            Run::PerRank if is_px => {
+                let may_wait = reordered < REORDERED || state.held.is_empty();
+                may_wait && state.has_room_ahead(dynamic) && state.outstanding() < windows.dealt
+            }
             Run::PerRank if !dynamic => state.outstanding() < windows.dealt,
             Run::PerRank => {
                 state.outstanding() < windows.allowance && state.has_read(windows.allowance)
@@ -247,8 +260,11 @@ impl Root {
         if self.job.run == Run::PerChunk {
             self.start_chunk(rank, chunk.index, home, attempt, poller, now);
             self.feed_header(rank, poller, now);
-            self.ranks[rank as usize].assigned = Some(assigned);
         }
+        self.hold(rank, chunk.index, Held::of_files(assigned));
+        let running = Running { chunk: chunk.index, home };
+        let place = Place { running, attempt, offset: chunk.start };
+        self.begin_chunk(rank, place, Some(chunk.len()), poller, now);
         if attempt == 1 {
             self.dealt += chunk.len();
         }
@@ -268,6 +284,7 @@ impl Root {
             None => ToAgent::Deal { rank, range: chunk.range() },
         };
         self.hosts.order(order, poller, now);
+        self.end_chunk(rank, chunk.len(), poller, now);
         if self.job.run == Run::PerChunk {
             self.end_input(rank, poller, now);
         }

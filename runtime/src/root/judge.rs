@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::{CopyRecord, RankState, Root, Source};
 use crate::failure::{Failure, Kind, Message, exit_status, signal_name};
 use crate::input::files::Grown;
-use crate::job::{ChunkSize, Deal, EarlyExit, OnFailure, Run};
+use crate::job::{ChunkSize, Contract, Deal, EarlyExit, OnFailure, Run};
 use crate::message::{Ended, ExitStatus, StartStep};
 use crate::output::gather::{Breach, BreachWay, Fate};
 use crate::poller::Poller;
@@ -69,7 +69,7 @@ impl Tally {
 
 impl Root {
     /// Names a rank as messages do.
-    fn who(&self, rank: u32) -> String {
+    pub(super) fn who(&self, rank: u32) -> String {
         format!("rank {rank} on `{}`: `{}`", self.hosts.name_of(rank), self.job.command.shown)
     }
 
@@ -128,15 +128,21 @@ impl Root {
 
     /// Takes the end of a copy; all that it printed was taken before.
     pub(super) fn ended(&mut self, rank: u32, end: &Ended, poller: &Poller, now: Instant) {
-        let chunk = self.ranks[rank as usize].chunk;
+        let only = self.job.run == Run::PerChunk;
+        let chunk = self.ranks[rank as usize].chunk.filter(|_| only);
         self.diagnostics.ended(rank);
         let host = self.hosts.name_of(rank);
         if let Err(message) = self.observer.ended(&CopyRecord { rank, host, chunk, end }) {
             self.fail_now(Failure { kind: Kind::Own, place: 0, message }, poller, now);
         }
+        if self.runs_again(rank, end, poller, now) {
+            return;
+        }
         let unread = self.unread(rank, end);
         let complaint = self.complaint(rank, end, &unread);
+        self.drop_held(rank, poller, now);
         self.release(rank);
+        self.peer_gone(rank, poller, now);
         let state = &mut self.ranks[rank as usize];
         state.running = false;
         let stopped = end.stopped && !state.timed_out;
@@ -147,10 +153,7 @@ impl Root {
             None => Fate::Good,
         };
         if !self.output_dead {
-            // A job that stops leaves a gap where the failed copy's output would be, and nothing
-            // behind it; one that keeps going closes it.
-            let stops = self.job.on_failure == OnFailure::Stop || self.stopping.is_some();
-            let fate = if stops && fate == Fate::Failed { Fate::Stopped } else { fate };
+            let fate = if fate == Fate::Failed { self.fate_of_failed() } else { fate };
             let result = self.gather.ended(rank, fate);
             self.gathered(result, poller, now);
         }
@@ -205,6 +208,10 @@ impl Root {
             // Whether it left too early shows when there is more for it.
             Fate::Good if early => state.gone = true,
             Fate::Failed if early => self.declines(rank, unread.bytes, poller, now),
+            // Whoever has ended may be needed again.
+            _ if self.stopping.is_none() && self.has_leftovers() => {
+                self.start_copy(rank, None, poller, now);
+            }
             _ => self.rank_over(rank, poller, now),
         }
         self.over_with_stream(rank, poller, now);
@@ -212,7 +219,8 @@ impl Root {
 
     /// After the stream's end no rank waits for more.
     fn over_with_stream(&mut self, rank: u32, poller: &Poller, now: Instant) {
-        if matches!(&self.source, Source::Stream(stream) if stream.has_ended()) {
+        let running = self.ranks[rank as usize].running;
+        if matches!(&self.source, Source::Stream(stream) if stream.has_ended() && !running) {
             self.rank_over(rank, poller, now);
         }
     }
@@ -278,14 +286,18 @@ impl Root {
         let state = &self.ranks[rank as usize];
         let more_was_to_come = self.job.run == Run::PerRank && !state.end_of_input;
         let counts = self.job.early_exit == EarlyExit::Fails && !end.stopped;
+        let left = match self.job.contract {
+            Contract::Px => state.untaken_bytes(),
+            Contract::None | Contract::Lines => end.unread,
+        };
         match &mut self.source {
             Source::Files(files)
                 if more_was_to_come && counts && self.job.deal != Deal::Dynamic =>
             {
                 let (rest, exact) = files.rest_of(rank);
-                Unread { bytes: end.unread + rest, exact }
+                Unread { bytes: left + rest, exact }
             }
-            _ => Unread { bytes: end.unread, exact: !more_was_to_come },
+            _ => Unread { bytes: left, exact: !more_was_to_come },
         }
     }
 
@@ -298,11 +310,13 @@ impl Root {
             let seconds = self.job.timeout.map_or(0.0, |timeout| timeout.as_secs_f64());
             return own(format!("{who} was stopped: it ran longer than {seconds} s"));
         }
-        let place = state.place_of(end.given - end.unread);
+        let place = self.held_place(rank);
+        let place = place.unwrap_or_else(|| state.place_of(end.given - end.unread));
         let notes = |mut message: Message| {
             if end.leaked {
                 message = message.note("a process that it started still held its stdout");
             }
+            message.notes.extend(self.why_not_again(end));
             message
         };
         match end.status {
@@ -330,6 +344,9 @@ impl Root {
                             `--leak-timeout S` waits longer";
                 Some((Kind::Own, Message::new(text).help(help)))
             }
+            ExitStatus::Exited(_) if let Some(message) = self.misconduct(rank, end) => {
+                Some((Kind::Own, message))
+            }
             ExitStatus::Exited(status)
                 if unread.bytes > 0 && self.job.early_exit == EarlyExit::Fails =>
             {
@@ -346,13 +363,13 @@ impl Root {
     }
 
     /// Compares the input with what it was; a change ends the job.
-    fn input_is_unchanged(&mut self, rank: u32, poller: &Poller, now: Instant) -> bool {
+    pub(super) fn input_is_unchanged(&mut self, rank: u32, poller: &Poller, now: Instant) -> bool {
         let Source::Files(files) = &self.source else { return true };
         let all = 0..files.input.layout().length();
         let range = self.ranks[rank as usize].chunk_range.clone();
         let range = match self.job.run {
-            Run::PerChunk => range.unwrap_or(0..0),
-            Run::PerRank => all,
+            Run::PerRank if self.job.contract != Contract::Px => all,
+            Run::PerChunk | Run::PerRank => range.unwrap_or(0..0),
         };
         match files.input.check(range) {
             Ok(None) => true,
@@ -407,9 +424,9 @@ impl Root {
             self.tally.fatal = Some(fatal);
         } else if self.job.on_failure == OnFailure::KeepGoing && self.tally.failures > 0 {
             let count = self.tally.failures;
-            let what = match self.job.run {
-                Run::PerChunk => plural(count, "chunk", "chunks"),
-                Run::PerRank => plural(count, "copy", "copies"),
+            let what = match self.job.commits_chunks() {
+                true => plural(count, "chunk", "chunks"),
+                false => plural(count, "copy", "copies"),
             };
             let text = format!("{count} {what} failed");
             self.diagnostics.say(&Message::new(text).render("error"));
@@ -436,7 +453,7 @@ impl Root {
             Some(0) => format!("{written} bytes of output were written"),
             Some(1) => "output of chunk 0 was written".to_owned(),
             Some(count) => format!("output of chunks 0 to {} was written", count - 1),
-            None if self.job.run == Run::PerChunk && all_written => {
+            None if self.job.commits_chunks() && all_written => {
                 let count = self.gather.committed();
                 let chunks = plural(count, "chunk", "chunks");
                 format!("output of {count} {chunks} was written ({written} bytes)")

@@ -8,11 +8,12 @@ mod files;
 mod hosts;
 mod judge;
 mod loss;
+mod programs;
 pub mod setup;
 mod stopping;
 mod stream;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -20,8 +21,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::failure::{Failure, Kind, Message};
-use crate::job::{Job, Run};
-use crate::message::{Ended, FromAgent, ToAgent};
+use crate::job::Job;
+use crate::message::{Blocked, Ended, FromAgent, ToAgent};
 use crate::output::OutputError;
 use crate::output::chunks::Running;
 use crate::output::diagnostics::Diagnostics;
@@ -31,10 +32,10 @@ use crate::output::publish::Ending;
 use crate::poller::Poller;
 
 pub use conclude::Verdict;
-use files::{Assigned, FileSource};
+use files::FileSource;
 use hosts::Hosts;
 pub use judge::Tally;
-use loss::Again;
+use loss::{Again, Held};
 use stopping::Stopping;
 use stream::StreamSource;
 
@@ -141,18 +142,18 @@ struct RankState {
     declined: bool,
     /// Its host is lost.
     lost: bool,
+    /// The chunk whose bytes it was given last, where output is committed chunk by chunk.
     chunk: Option<u64>,
-    /// The rank to which that chunk was dealt first.
-    home: u32,
-    /// How often that chunk was started.
-    attempt: u32,
-    /// That chunk, if it can be dealt again.
-    assigned: Option<Assigned>,
-    /// What was given of a stream's chunk, if it may have to be given again.
-    again: Again,
+    /// The chunks that it has and that can be dealt again.
+    held: BTreeMap<u64, Held>,
     /// What is still to be given of a chunk that was lost with another copy.
     refeed: Option<Again>,
     chunk_range: Option<Range<u64>>,
+    /// What a copy which uses libpx was given and has not taken, as far as it has said: chunks and
+    /// their lengths.
+    untaken: VecDeque<(u64, u64)>,
+    /// Copies that ended by a signal with no chunk, one after the other.
+    idle_deaths: u32,
     given: u64,
     consumed: u64,
     /// Of what it was given, so much it has read; known where that decides the deal.
@@ -196,6 +197,11 @@ pub struct Root {
     blocked: Limit,
     output_dead: bool,
     finished: bool,
+    /// Copies that use libpx have sent messages to each other: no chunk can be run again.
+    talks: bool,
+    /// Who waits for whom, by host, where all of a host's copies do.
+    waits: BTreeMap<usize, Vec<Blocked>>,
+    told_of_waits: bool,
 }
 
 /// What a step did.
@@ -244,6 +250,7 @@ impl Root {
             any = true;
             match told {
                 FromAgent::Lost { message } => self.host_lost(host, message, poller, now),
+                FromAgent::Blocked { waits } => self.blocked(host, waits),
                 told => self.hear(told, poller, now),
             }
         }
@@ -288,6 +295,7 @@ impl Root {
             FromAgent::Ended { rank, end } => self.ended(rank, &end, poller, now),
             FromAgent::Asked { signal } => self.stop(Some(signal), poller, now),
             FromAgent::Lost { .. } => {}
+            of_libpx => self.hear_program(of_libpx, poller, now),
         }
     }
 
@@ -345,13 +353,19 @@ impl Root {
         poller: &Poller,
         now: Instant,
     ) {
-        let state = &mut self.ranks[rank as usize];
-        state.home = home;
-        state.attempt = attempt;
-        self.start_copy(rank, Some(chunk), poller, now);
+        self.start_copy(rank, Some((Running { chunk, home }, attempt)), poller, now);
     }
 
-    fn start_copy(&mut self, rank: u32, chunk: Option<u64>, poller: &Poller, now: Instant) {
+    /// Starts a copy, for one chunk alone where it is given one, with how often that is started.
+    fn start_copy(
+        &mut self,
+        rank: u32,
+        only: Option<(Running, u32)>,
+        poller: &Poller,
+        now: Instant,
+    ) {
+        let (running, attempt) = only.unzip();
+        let chunk = running.map(|running: Running| running.chunk);
         let state = &mut self.ranks[rank as usize];
         state.running = true;
         state.exited = false;
@@ -366,8 +380,9 @@ impl Root {
         state.timeout = None;
         state.kill_at = None;
         state.dead_at = None;
-        let (home, attempt) = (state.home, state.attempt);
-        self.gather.started(rank, chunk.map(|chunk| Running { chunk, home }));
+        state.untaken.clear();
+        self.gather.started(rank, running);
+        let attempt = attempt.unwrap_or(0);
         self.hosts.order(ToAgent::Start { rank, chunk, attempt }, poller, now);
     }
 
@@ -397,6 +412,7 @@ impl Root {
             Ok(()) => {}
             Err(GatherError::Output(error)) => self.output_failed(&error, poller, now),
             Err(GatherError::Breach(breach)) => self.breached(breach, poller, now),
+            Err(GatherError::Printed(rank, bytes)) => self.printed(rank, &bytes, poller, now),
         }
     }
 
@@ -546,7 +562,7 @@ impl Root {
     fn deals_by_reading(&self) -> bool {
         use crate::job::Deal;
         self.job.deal == Deal::Dynamic
-            && self.job.run == Run::PerRank
+            && !self.job.commits_chunks()
             && self.ranks.iter().any(|rank| rank.running && !rank.end_of_input)
     }
 }
@@ -566,7 +582,7 @@ impl RankState {
         // Small chunks are remembered together: a bounded number of entries covers a window.
         const TOGETHER: u64 = 8 << 10;
         match self.dealt.back_mut() {
-            Some(last) if range.end - last.start < TOGETHER && range.start >= last.end => {
+            Some(last) if range.start >= last.end && range.end - last.start < TOGETHER => {
                 last.last = index;
                 last.end = range.end;
                 last.given = self.given;

@@ -1,5 +1,6 @@
 //! Making a root: opening the input, choosing the chunks, opening the output.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use super::hosts::{Host, Hosts};
 use super::stream::StreamSource;
 use super::{DIAGNOSTIC_WINDOW, OUTPUT_WINDOW, Observer, RankState, Root, Source, Tally};
 use crate::agent::Agent;
-use crate::agent::assignment::{Assignment, Local, Pipes, Reading};
+use crate::agent::assignment::{Assignment, Feeding, Local, Pipes, Reading};
 use crate::buffers::Buffers;
 use crate::cut::Cutter;
 use crate::deal::{Dealer, Next};
@@ -25,6 +26,7 @@ use crate::job::{ChunkSize, Contract, Deal, Job, Order, Run, Tag};
 use crate::link::Link;
 use crate::output::chunks::{ChunkOrder, Chunks};
 use crate::output::diagnostics::Diagnostics;
+use crate::output::emits::Emits;
 use crate::output::gather::{Gather, Terms, Way};
 use crate::output::hold::Hold;
 use crate::output::line_order::LineOrder;
@@ -168,7 +170,7 @@ pub fn dealer(job: &Job, input: &Rc<FileInput>) -> Result<Dealer, InputError> {
     let length = layout.length();
     let counting = |cutter: Cutter| match job.contract {
         Contract::Lines => cutter.counting_records(),
-        Contract::None => cutter,
+        Contract::None | Contract::Px => cutter,
     };
     let rule = match (job.deal, job.run) {
         (Deal::Block, _) => chunking::block_rule(input, job.records, ranks)?,
@@ -177,10 +179,7 @@ pub fn dealer(job: &Job, input: &Rc<FileInput>) -> Result<Dealer, InputError> {
     let cutter = Cutter::new(rule, job.records, 0..length, 0);
     Ok(match (job.deal, job.run) {
         (Deal::Dynamic, _) => Dealer::dynamic(layout, counting(cutter)),
-        (Deal::RoundRobin, _) | (Deal::Block, Run::PerRank) => {
-            Dealer::round_robin(layout, counting(cutter), ranks.get())
-        }
-        (Deal::Block, Run::PerChunk) => {
+        (Deal::Block, _) if job.commits_chunks() => {
             let inner = chunking::rule_in_block(&layout, job.chunk, rule, ranks);
             let mut outer = Dealer::dynamic(layout.clone(), cutter);
             let window = &mut Window::new(job.records);
@@ -194,6 +193,9 @@ pub fn dealer(job: &Job, input: &Rc<FileInput>) -> Result<Dealer, InputError> {
                 cutters.push(counting(cutter));
             }
             Dealer::block(layout, cutters)
+        }
+        (Deal::RoundRobin | Deal::Block, _) => {
+            Dealer::round_robin(layout, counting(cutter), ranks.get())
         }
     })
 }
@@ -293,6 +295,9 @@ impl Root {
             blocked: super::Limit::Copies,
             output_dead: false,
             finished: false,
+            talks: false,
+            waits: BTreeMap::new(),
+            told_of_waits: false,
             source,
             job,
         };
@@ -329,7 +334,7 @@ pub fn descriptors_needed(ranks: NonZeroU32) -> u64 {
 
 /// What the agent of a host called `name` is to run.
 pub fn assignment(job: &Job, name: String, ranks: Vec<u32>, local: Local) -> Assignment {
-    let by_reading = job.deal == Deal::Dynamic && job.run == Run::PerRank;
+    let by_reading = !job.commits_chunks() && job.deal == Deal::Dynamic;
     Assignment {
         command: job.command.clone(),
         ranks,
@@ -337,6 +342,10 @@ pub fn assignment(job: &Job, name: String, ranks: Vec<u32>, local: Local) -> Ass
         world: job.ranks.get(),
         run: job.run,
         records: job.records,
+        feeding: match job.contract {
+            Contract::Px => Feeding::Px,
+            Contract::None | Contract::Lines => Feeding::Stdin,
+        },
         tells_reading: if by_reading { Reading::Told } else { Reading::Untold },
         leak_timeout: job.leak_timeout,
         host: name,
@@ -359,7 +368,7 @@ fn pipes(job: &Job) -> Pipes {
     // and a copy for one small chunk needs no large pipe.
     let small = job.run == Run::PerChunk
         && matches!(job.chunk, ChunkSize::Records(..=64) | ChunkSize::Bytes(..=0x1_0000));
-    if small || (job.deal == Deal::Dynamic && job.run == Run::PerRank) {
+    if small || (job.deal == Deal::Dynamic && !job.commits_chunks()) {
         return Pipes::Usual;
     }
     Pipes::Enlarged
@@ -367,6 +376,14 @@ fn pipes(job: &Job) -> Pipes {
 
 fn way(job: &Job) -> Way {
     let ranks = job.ranks.get();
+    if job.contract == Contract::Px {
+        let order = match job.order {
+            Order::None => ChunkOrder::None,
+            Order::Input => ChunkOrder::Input,
+            Order::Rank => ChunkOrder::Home,
+        };
+        return Way::Emits(Emits::new(order, ranks));
+    }
     match (job.run, job.order) {
         (Run::PerChunk, Order::None) => Way::Chunks(Chunks::new(ChunkOrder::None, ranks)),
         (Run::PerChunk, Order::Input) => Way::Chunks(Chunks::new(ChunkOrder::Input, ranks)),

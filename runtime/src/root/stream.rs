@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::loss::Again;
+use super::loss::{Again, Held};
+use super::programs::Place;
 use super::{Limit, REORDERED, Root, Source};
 use crate::buffers::BUFFER;
 use crate::input::InputError;
@@ -11,6 +12,7 @@ use crate::input::files::HEADER_LIMIT;
 use crate::input::reader::{Arrived, StreamReader};
 use crate::input::stream::StreamCutter;
 use crate::job::{Contract, Deal, Job, Run};
+use crate::output::chunks::Running;
 use crate::poller::{Poller, percent};
 use crate::records::{Records, end_of_nth};
 
@@ -43,6 +45,8 @@ pub(super) struct Returned {
     pub(super) again: Again,
     pub(super) home: u32,
     pub(super) attempt: u32,
+    /// Where it begins.
+    pub(super) offset: u64,
     /// More of it may come.
     pub(super) is_open: bool,
 }
@@ -96,20 +100,21 @@ impl StreamSource {
         self.ended
     }
 
-    /// Has a chunk that was lost with `rank` dealt once more.
+    /// Has a chunk that was lost with `rank` dealt once more; `was_open` when it was the one that
+    /// rank was given last.
     pub(super) fn give_back(
         &mut self,
         chunk: u64,
-        home: u32,
-        attempt: u32,
-        again: Again,
+        mut returned: Returned,
         rank: u32,
+        was_open: bool,
     ) {
-        let is_open = self.owner == Some(rank);
-        if is_open {
+        returned.is_open = was_open && self.owner == Some(rank);
+        if returned.is_open {
             self.owner = None;
         }
-        self.returned.insert(chunk, Returned { again, home, attempt, is_open });
+        returned.again.whole |= !returned.is_open;
+        self.returned.insert(chunk, returned);
     }
 
     fn header_is_known(&self) -> bool {
@@ -282,6 +287,9 @@ impl Root {
     }
 
     fn end_all_input(&mut self, poller: &Poller, now: Instant) {
+        if self.job.contract == Contract::Px {
+            return self.end_when_nothing_is_left(poller, now);
+        }
         for rank in 0..self.job.ranks.get() {
             if self.ranks[rank as usize].running {
                 self.end_input(rank, poller, now);
@@ -298,7 +306,11 @@ impl Root {
         if !stream.ended || !stream.returned.is_empty() || self.ranks.iter().all(|rank| rank.over) {
             return;
         }
+        let is_px = self.job.contract == Contract::Px;
         for rank in 0..self.job.ranks.get() {
+            if is_px && self.ranks[rank as usize].refeed.is_none() {
+                self.end_input(rank, poller, now);
+            }
             if !self.ranks[rank as usize].running {
                 self.rank_over(rank, poller, now);
             }
@@ -343,7 +355,12 @@ impl Root {
             }
             self.dealt += take.bytes as u64;
             self.feed(owner, &bytes[piece], poller, now);
-            self.ranks[owner as usize].note_chunk(index, start..start + take.bytes as u64);
+            let state = &mut self.ranks[owner as usize];
+            let end = start + take.bytes as u64;
+            state.note_chunk(index, start..end);
+            if let Some(held) = state.held.get_mut(&index) {
+                held.range.end = end;
+            }
         }
         if let Some(stream) = self.stream() {
             stream.bytes = bytes;
@@ -371,13 +388,49 @@ impl Root {
             let result = self.gather.dealt(rank, records);
             self.gathered(result, poller, now);
         }
-        if self.job.run == Run::PerChunk {
+        if self.job.commits_chunks() {
             if dropped {
                 let result = self.gather.skipped(index);
                 self.gathered(result, poller, now);
             } else {
-                self.end_input(rank, poller, now);
+                self.close_stream_chunk(rank, poller, now);
             }
+        }
+    }
+
+    /// Gives `rank` a chunk of the stream; its bytes follow.
+    pub(super) fn begin_stream_chunk(
+        &mut self,
+        rank: u32,
+        chunk: u64,
+        held: Held,
+        poller: &Poller,
+        now: Instant,
+    ) {
+        let Held { home, attempt, .. } = held;
+        let place = Place { running: Running { chunk, home }, attempt, offset: held.range.start };
+        if self.ranks[rank as usize].gone {
+            // Its first bytes tell that it left too early.
+            return;
+        }
+        if self.job.run == Run::PerChunk {
+            self.start_chunk(rank, chunk, home, attempt, poller, now);
+            self.feed_header(rank, poller, now);
+        }
+        self.hold(rank, chunk, held);
+        self.begin_chunk(rank, place, None, poller, now);
+    }
+
+    /// All bytes of the chunk that `rank` was given last were given.
+    pub(super) fn close_stream_chunk(&mut self, rank: u32, poller: &Poller, now: Instant) {
+        let state = &mut self.ranks[rank as usize];
+        if let Some(held) = state.chunk.and_then(|chunk| state.held.get_mut(&chunk)) {
+            held.again.whole = true;
+            let length = held.range.end - held.range.start;
+            self.end_chunk(rank, length, poller, now);
+        }
+        if self.job.run == Run::PerChunk {
+            self.end_input(rank, poller, now);
         }
     }
 
@@ -419,9 +472,10 @@ impl Root {
                 }
             }
         };
-        if self.job.run == Run::PerChunk && !self.ranks[rank as usize].declined {
-            self.start_chunk(rank, index, home.unwrap_or(rank), 1, poller, now);
-            self.feed_header(rank, poller, now);
+        let offset = self.stream()?.offset;
+        if self.job.commits_chunks() && !self.ranks[rank as usize].declined {
+            let held = Held::of_stream(home.unwrap_or(rank), 1, offset);
+            self.begin_stream_chunk(rank, index, held, poller, now);
         }
         if let Some(stream) = self.stream() {
             stream.owner = Some(rank);
@@ -437,6 +491,12 @@ impl Root {
         }
         match self.job.run {
             Run::PerChunk => !state.running && self.gather.waiting() < REORDERED,
+            Run::PerRank if self.job.contract == Contract::Px => {
+                let may_wait = self.gather.waiting() < REORDERED || state.held.is_empty();
+                let takes = state.running && state.refeed.is_none() && !state.end_of_input;
+                let room = state.outstanding() < self.hosts.windows_of(rank).dealt;
+                state.gone || takes && may_wait && room && state.has_room_ahead(dynamic)
+            }
             Run::PerRank if dynamic => state.running && state.unread() == 0,
             // One that has left is asked too: its next chunk tells that it left too early.
             Run::PerRank => {

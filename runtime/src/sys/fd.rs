@@ -133,6 +133,15 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
 }
 
+/// Makes two ends of a stream, neither of which a child inherits.
+///
+/// # Errors
+/// `EMFILE`, `ENFILE`.
+pub fn socketpair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+}
+
 /// Makes reads and writes on this end of a fresh pipe return instead of waiting.
 ///
 /// # Errors

@@ -16,7 +16,10 @@ pub struct Spawner {
     attributes: libc::posix_spawnattr_t,
 }
 
-/// The three streams of a copy.
+/// Under which number a copy finds its socket.
+pub const SOCKET: i32 = 3;
+
+/// The streams of a copy.
 pub struct Streams<'a> {
     /// What it reads.
     pub stdin: BorrowedFd<'a>,
@@ -24,6 +27,8 @@ pub struct Streams<'a> {
     pub stdout: BorrowedFd<'a>,
     /// What it complains on.
     pub stderr: BorrowedFd<'a>,
+    /// A socket that it finds as [`SOCKET`].
+    pub socket: Option<BorrowedFd<'a>>,
 }
 
 /// Program, arguments and environment with the pointers that the kernel wants.
@@ -80,7 +85,7 @@ impl Spawner {
         }
     }
 
-    /// Starts `image` on `streams` (all three numbered above 2) as leader of a new session, with
+    /// Starts `image` on `streams` (all numbered above 2, and only the socket as [`SOCKET`]) as leader of a new session, with
     /// `open_files` as its limit: the one that we were given, not the one raised for our pipes.
     ///
     /// # Errors
@@ -99,7 +104,9 @@ impl Spawner {
             let mut actions = std::mem::zeroed();
             check(libc::posix_spawn_file_actions_init(&mut actions))?;
             let mut result = 0;
-            for (fd, onto) in [(streams.stdin, 0), (streams.stdout, 1), (streams.stderr, 2)] {
+            let three = [(streams.stdin, 0), (streams.stdout, 1), (streams.stderr, 2)];
+            let socket = streams.socket.map(|fd| (fd, SOCKET));
+            for (fd, onto) in three.into_iter().chain(socket) {
                 if result == 0 {
                     let from = fd.as_raw_fd();
                     result = libc::posix_spawn_file_actions_adddup2(&mut actions, from, onto);

@@ -6,7 +6,7 @@ use super::{LINGER, LOOK, ServeError, Server};
 use crate::agent::family;
 use crate::link::Link;
 use crate::link::control::AgentSays;
-use crate::link::frame::Kind;
+use crate::link::frame::{self, Kind};
 use crate::message::FromAgent;
 
 impl Server<'_> {
@@ -51,6 +51,14 @@ impl Server<'_> {
             FromAgent::Output { rank, bytes } => channel.send_whole(Kind::Output, rank, bytes),
             FromAgent::Diagnostic { rank, bytes } => {
                 channel.send_whole(Kind::Diagnostic, rank, bytes);
+            }
+            FromAgent::Emitted { rank, chunk, mut bytes } => {
+                number(&mut bytes, chunk);
+                channel.send_whole(Kind::Emitted, rank, bytes);
+            }
+            FromAgent::Talked { rank, to, mut bytes } => {
+                number(&mut bytes, u64::from(to));
+                channel.send_whole(Kind::Talk, rank, bytes);
             }
             other => {
                 let _ = channel.say(&AgentSays::Told(other));
@@ -101,4 +109,9 @@ impl Server<'_> {
             events.clear();
         }
     }
+}
+
+/// Writes the number before the bytes of a frame, into the room that was left for it.
+fn number(framed: &mut [u8], number: u64) {
+    framed[frame::HEADER..frame::HEADER + frame::NUMBER].copy_from_slice(&number.to_le_bytes());
 }
