@@ -1,6 +1,7 @@
 //! System calls that need `unsafe` or care, behind safe functions. No other module has `unsafe`.
 
 pub mod fd;
+pub mod fork;
 pub mod interfaces;
 pub mod memory;
 pub mod munge;
