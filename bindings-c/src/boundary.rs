@@ -82,7 +82,7 @@ pub struct Out<'a, T>(&'a mut MaybeUninit<T>);
 
 impl<T> Out<'_, T> {
     /// Stores the result.
-    pub fn set(self, value: T) {
+    pub fn set(&mut self, value: T) {
         self.0.write(value);
     }
 }

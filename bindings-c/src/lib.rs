@@ -7,10 +7,22 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`status`] | what a call answers, and the text of the last failure |
 //! | [`boundary`] | panics, forked children, pointers: what C may do wrong ends here |
+//! | [`status`] | what a call answers, and the text of the last failure |
 //! | [`tokens`] | handles that can be checked |
+//! | [`world`] | `px_init` to `px_finalize`: who this program is |
+//! | [`surroundings`] | which world the environment puts it in |
+//! | [`link`] | the connection to the agent |
+//! | [`alone`] | a world of one on stdin and stdout |
+//! | [`chunk`] | `px_chunk_next` and all that is done with a chunk |
+//! | [`held`] | the bytes of a chunk |
 
+pub mod alone;
 pub mod boundary;
+pub mod chunk;
+pub mod held;
+pub mod link;
 pub mod status;
+pub mod surroundings;
 pub mod tokens;
+pub mod world;

@@ -125,6 +125,15 @@ pub fn decode_to_program(payload: &[u8]) -> Result<ToProgram, WireError> {
     control::decode(payload).map_err(|_| WireError::Message)
 }
 
+/// The version that the first message of an agent names; `None` where it is no such message.
+///
+/// Every version begins its first message like this one, so that another version can be told.
+pub fn spoken_version(payload: &[u8]) -> Option<u32> {
+    let (variant, rest) = payload.split_first_chunk()?;
+    let (version, _) = rest.split_first_chunk()?;
+    (u32::from_le_bytes(*variant) == 0).then(|| u32::from_le_bytes(*version))
+}
+
 /// Reads a message.
 ///
 /// # Errors
@@ -297,6 +306,27 @@ mod tests {
             let _ = decode_to_program(&payload);
             let _ = decode_from_program(&payload);
         }
+    }
+
+    #[test]
+    fn a_welcome_begins_with_its_version_in_every_version() {
+        let welcome = Welcome {
+            version: 7,
+            rank: 0,
+            size: 1,
+            local_rank: 0,
+            local_size: 1,
+            host: String::new(),
+            run: Run::PerRank,
+            records: Records::LINES,
+            talks: false,
+        };
+        let mut out = Vec::new();
+        encode_message(&mut out, &ToProgram::Welcome(Box::new(welcome)));
+        assert_eq!(spoken_version(&out[HEADER..]), Some(7));
+        out.clear();
+        encode_message(&mut out, &ToProgram::EndOfInput);
+        assert_eq!(spoken_version(&out[HEADER..]), None);
     }
 
     #[test]

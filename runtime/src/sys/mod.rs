@@ -3,10 +3,12 @@
 pub mod fd;
 pub mod fork;
 pub mod interfaces;
+pub mod mapping;
 pub mod memory;
 pub mod munge;
 pub mod process;
 pub mod signal;
+pub mod sigpipe;
 pub mod spawn;
 
 use std::time::Duration;

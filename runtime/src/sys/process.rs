@@ -61,6 +61,14 @@ pub fn set_variable(name: &str, value: &str) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Takes a variable out of this process's environment, for a library in a program of others.
+///
+/// Threads that read the environment meanwhile are that program's to hold back.
+pub fn forget_variable(name: &str) {
+    // SAFETY: the library's manual says that no other thread may use the environment meanwhile.
+    unsafe { std::env::remove_var(name) };
+}
+
 /// How many threads this process has; one where that cannot be told.
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, |tasks| tasks.count())
