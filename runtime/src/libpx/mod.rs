@@ -3,5 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`wire`] | what they say to each other over one socket, as pure functions on bytes |
+//! | [`commons`] | the memory that the ranks of a host share to talk to each other |
 
+pub mod commons;
 pub mod wire;

@@ -7,6 +7,7 @@ pub mod mapping;
 pub mod memory;
 pub mod munge;
 pub mod process;
+pub mod shared;
 pub mod signal;
 pub mod sigpipe;
 pub mod spawn;

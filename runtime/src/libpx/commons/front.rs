@@ -1,0 +1,223 @@
+//! What everybody maps of the commons: who is there, and what each rank of this host waits for.
+//!
+//! All of it is written by other processes, so every value read here may be anything at all.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::thread::futex;
+
+use super::layout::Layout;
+use crate::sys::shared::{Mapping, shared_structs};
+
+/// What the commons begin with: `pxtalk`, and a version.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"pxtalk\0\x01");
+
+/// [`Peer::state`]: has not begun.
+pub const WAITED_FOR: u32 = 0;
+/// [`Peer::state`]: uses libpx.
+pub const RUNNING: u32 = 1;
+/// [`Peer::state`]: has ended, or said that it will send and receive no more.
+pub const GONE: u32 = 2;
+/// [`Peer::local`]: on another host.
+pub const ELSEWHERE: u32 = u32::MAX;
+
+shared_structs! {
+    /// What is said once.
+    #[repr(align(64))]
+    Head {
+        /// [`MAGIC`]
+        magic: AtomicU64,
+        /// World size.
+        world: AtomicU32,
+        /// Ranks of this host.
+        here: AtomicU32,
+        /// How long to look before sleeping, in nanoseconds.
+        spin: AtomicU64,
+        /// How many ranks of the world are gone.
+        gone: AtomicU32,
+    }
+
+    /// A rank of the world.
+    #[repr(align(8))]
+    Peer {
+        /// How far it is.
+        state: AtomicU32,
+        /// Its place on this host, or [`ELSEWHERE`].
+        local: AtomicU32,
+    }
+
+    /// A rank of this host.
+    #[repr(align(128))]
+    Mailbox {
+        /// Where it is called.
+        bell: Bell,
+        /// Where it wants a message to be written.
+        posting: Posting,
+        /// What it waits to receive.
+        receiving: Blocking,
+        /// What it waits to send.
+        sending: Blocking,
+    }
+
+    /// Where a rank sleeps until it is called.
+    #[repr(align(64))]
+    Bell {
+        /// How often it was called.
+        count: AtomicU32,
+        /// How many of its threads sleep, or are about to.
+        waiting: AtomicU32,
+    }
+
+    /// A buffer that a rank waits to see filled.
+    #[repr(align(64))]
+    Posting {
+        /// How far it is.
+        word: AtomicU64,
+        /// Whose memory: a process number.
+        process: AtomicU32,
+        /// From whom and with which tag.
+        source: AtomicU32,
+        /// From whom and with which tag.
+        tag: AtomicU32,
+        /// The namespace that the number is one of; zero where nobody can know.
+        namespace: AtomicU64,
+        /// Where the buffer begins.
+        address: AtomicU64,
+        /// How long it is; once it is filled, how long the message is.
+        length: AtomicU64,
+    }
+
+    /// What a rank waits for.
+    #[repr(align(64))]
+    Blocking {
+        /// When it last got anywhere, in nanoseconds of the monotonic clock; zero: it does not wait.
+        since: AtomicU64,
+        /// The other rank, or [`ANY`].
+        peer: AtomicU32,
+        /// The tag, or [`ANY`].
+        tag: AtomicU32,
+        /// One where it waits with a timeout.
+        timed: AtomicU32,
+        /// The counter of the ring that it waits to see moved.
+        seen: AtomicU64,
+    }
+
+    /// The counters of a ring: bytes since the beginning, of which the sender knows those before
+    /// and the receiver those after.
+    #[repr(align(128))]
+    RingHead {
+        /// Bytes that were put in.
+        written: Line,
+        /// Bytes that were taken out.
+        read: Line,
+    }
+
+    /// A line of a cache.
+    #[repr(align(64))]
+    Line {
+        /// The counter.
+        count: AtomicU64,
+        /// Beside [`RingHead::written`]: bytes that the source, on another host, has read of what
+        /// this rank sent to it.
+        drained: AtomicU64,
+    }
+}
+
+/// Any rank, any tag.
+pub const ANY: u32 = u32::MAX;
+
+/// The part that everybody maps.
+#[derive(Debug)]
+pub struct Front {
+    mapping: Mapping,
+    layout: Layout,
+}
+
+impl Front {
+    /// Maps it.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn map(file: impl AsFd, layout: Layout) -> Result<Front, Errno> {
+        Ok(Front { mapping: Mapping::new(file, 0, layout.front())?, layout })
+    }
+
+    /// Where things lie.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// What is said once.
+    pub fn head(&self) -> &Head {
+        self.mapping.get(0)
+    }
+
+    /// All ranks of the world.
+    pub fn peers(&self) -> &[Peer] {
+        self.mapping.slice(self.layout.peers(), self.layout.world() as usize)
+    }
+
+    /// Whether `rank` is gone.
+    pub fn is_gone(&self, rank: u32) -> bool {
+        self.peers()
+            .get(rank as usize)
+            .is_none_or(|peer| peer.state.load(Ordering::Acquire) == GONE)
+    }
+
+    /// A rank of this host.
+    pub fn mailbox(&self, local: u32) -> &Mailbox {
+        self.mapping.get(self.layout.mailbox(local))
+    }
+
+    /// A bit for each ring to `local` that may have something which it has not looked at.
+    pub fn news(&self, local: u32) -> &[AtomicU64] {
+        self.mapping.slice(self.layout.news(local), self.layout.news_words())
+    }
+
+    /// The counters of a ring.
+    pub fn ring(&self, local: u32, source: u32) -> &RingHead {
+        self.mapping.get(self.layout.ring_head(local, source))
+    }
+
+    /// Says that `count` bytes were put into the ring from `source` to `local`.
+    pub fn publish(&self, local: u32, source: u32, count: u64) {
+        self.ring(local, source).written.count.store(count, Ordering::Release);
+        let (word, bit) = (&self.news(local)[source as usize / 64], 1 << (source % 64));
+        // The counter before the bit: whoever takes the bit looks at the counter after it.
+        fence(Ordering::SeqCst);
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::SeqCst);
+        }
+        self.mailbox(local).bell.call();
+    }
+}
+
+impl Bell {
+    /// Wakes whoever sleeps here. What it is to see was written before.
+    pub fn ring(&self) {
+        fence(Ordering::SeqCst);
+        self.call();
+    }
+
+    /// The same, after a fence.
+    fn call(&self) {
+        if self.waiting.load(Ordering::Relaxed) != 0 {
+            self.count.fetch_add(1, Ordering::SeqCst);
+            let _ = futex::wake(&self.count, futex::Flags::empty(), i32::MAX.unsigned_abs());
+        }
+    }
+
+    /// Sleeps until it is called, for `longest` at most, unless `ready`.
+    pub fn sleep(&self, longest: Duration, ready: impl FnOnce() -> bool) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let seen = self.count.load(Ordering::SeqCst);
+        if !ready() {
+            let longest = crate::sys::timespec(longest);
+            let _ = futex::wait(&self.count, futex::Flags::empty(), seen, Some(&longest));
+        }
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
