@@ -97,12 +97,12 @@ pub fn stand_in() -> PathBuf {
     path
 }
 
-fn target_directory() -> PathBuf {
+pub(crate) fn target_directory() -> PathBuf {
     profile_directory().parent().expect("a target directory").to_path_buf()
 }
 
 /// `target/PROFILE` of the running test, whose executable lies in `target/PROFILE/deps`.
-fn profile_directory() -> PathBuf {
+pub(crate) fn profile_directory() -> PathBuf {
     let test = env::current_exe().expect("the test's own path");
     let parent = test.parent().expect("the test's own directory");
     let profile = if parent.ends_with("deps") { parent.parent() } else { Some(parent) };

@@ -19,6 +19,7 @@
 
 pub mod binary;
 pub mod checker;
+pub mod installed;
 pub mod job;
 pub mod lab;
 pub mod login;
