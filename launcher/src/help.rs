@@ -50,8 +50,8 @@ output
   -o, --output FILE         output; replaces FILE when the job has gone well
   -k, --keep-order          the same as --order input
   --order ORDER             none (whole lines as they come), input, rank
-  --contract WHAT           lines: a copy prints one line for each line; px: copies use libpx;
-                            both let -k keep copies alive
+  --contract lines          each copy prints one line for each line: lets -k keep copies alive
+  --contract px             copies are programs that use libpx, see px(7): lets -k keep them alive
   -t, --tag                 each line of output and stderr starts with its rank: `[3] `
   --spill-dir DIR           where output waits for its turn
 failures
