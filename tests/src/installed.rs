@@ -48,8 +48,8 @@ pub fn install(words: &[&OsStr]) {
 pub fn installer(words: &[&OsStr]) -> Command {
     let profile = binary::profile_directory();
     let mut command = Command::new(top().join("bindings-c/install"));
-    command.args(words).arg("--profile");
-    command.arg(if profile.ends_with("release") { "release" } else { "dev" });
+    command.arg("--profile").arg(if profile.ends_with("release") { "release" } else { "dev" });
+    command.args(words);
     // What cargo says to a test of the test's own crate would have other crates built anew.
     for (name, _) in env::vars_os().filter(|(name, _)| is_of_the_crate(name)) {
         command.env_remove(name);

@@ -12,6 +12,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use px_tests::installed::installed;
 use px_tests::lab::{Lab, Mpi};
 use px_tests::{Job, Outcome, Scratch, binary, records};
 
@@ -373,4 +374,28 @@ fn every_block_of_the_readmes_section_on_mpi_prints_what_the_readme_shows() {
         return eprintln!("not run: the README's section on MPI: {reason}");
     }
     prints_what_is_shown("With MPI", &px_tests::lab!(Lab::of(2).mpi(Mpi::Open)), 2);
+}
+
+/// The sections of the README on programs that link libpx: their title, and the language of the
+/// program in them, as the block and the file of it are called.
+const LINKED: [(&str, &str, &str); 2] =
+    [("Link it from C", "c", "long.c"), ("Link it from Fortran", "fortran", "long.f90")];
+
+#[test]
+fn the_programs_of_the_readmes_sections_on_libpx_compile_and_print_what_the_readme_shows() {
+    let prefix = installed();
+    for (title, language, file) in LINKED {
+        let (scratch, _) = readers_folder();
+        let section = readme_section(title);
+        let blocks = blocks(&section);
+        let is = |kind| move |(_, (found, _)): &(usize, &(&str, &str))| *found == kind;
+        let (_, (_, source)) = blocks.iter().enumerate().find(is(language)).expect(title);
+        scratch.file(file, source);
+        let (at, (_, lines)) = blocks.iter().enumerate().find(is("sh")).expect(title);
+        let mut bash = prefix.command("timeout");
+        bash.args(["-k", "5", "120", "bash", "-euo", "pipefail", "-c", lines]);
+        let outcome = ended(bash.current_dir(scratch.path()).stdin(Stdio::null()));
+        let Some(("text", shown)) = blocks.get(at + 1) else { panic!("{title}: nothing is shown") };
+        outcome.ok().quiet().prints(shown);
+    }
 }
