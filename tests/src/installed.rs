@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -106,39 +106,6 @@ impl Prefix {
         assert!(output.status.success(), "pkg-config {words:?}: {said}");
         let text = String::from_utf8(output.stdout).expect("text");
         text.split_whitespace().map(str::to_owned).collect()
-    }
-
-    /// Compiles and links: `compiler`, then `words`, then what pkg-config says of `package`, with
-    /// `output` as the program. Returns its path.
-    ///
-    /// # Panics
-    ///
-    /// When the compiler says anything at all.
-    pub fn compile(
-        &self,
-        compiler: &str,
-        words: &[&OsStr],
-        package: &str,
-        output: &Path,
-    ) -> PathBuf {
-        let mut command = self.command(compiler);
-        command.args(words).arg("-o").arg(output);
-        command.args(self.pkg_config(&["--cflags", "--libs", package]));
-        quiet(&mut command);
-        output.to_path_buf()
-    }
-
-    /// The sorted names in one of its directories.
-    ///
-    /// # Panics
-    ///
-    /// When there is no such directory.
-    pub fn names(&self, directory: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.at(directory)).expect(directory);
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
     }
 }
 
