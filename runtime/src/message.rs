@@ -196,6 +196,7 @@ impl FromAgent {
             | FromAgent::Emitted { rank, .. }
             | FromAgent::Released { rank, .. }
             | FromAgent::Talks { rank }
+            | FromAgent::Listens { rank }
             | FromAgent::Talked { rank, .. }
             | FromAgent::Drained { rank, .. }
             | FromAgent::Aborted { rank, .. }
@@ -383,6 +384,11 @@ pub enum FromAgent {
     },
     /// A copy is about to send its first message to another rank.
     Talks {
+        /// Whose.
+        rank: u32,
+    },
+    /// A copy is about to look for its first message from another rank.
+    Listens {
         /// Whose.
         rank: u32,
     },

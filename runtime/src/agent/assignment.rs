@@ -126,7 +126,7 @@ impl Assignment {
     }
 
     /// What the copy in `slot` is told of its place by libpx.
-    pub(super) fn welcome(&self, slot: usize) -> Welcome {
+    pub(super) fn welcome(&self, slot: usize, talks: bool) -> Welcome {
         let local = self.local.before as usize + slot;
         Welcome {
             version: wire::VERSION,
@@ -137,7 +137,7 @@ impl Assignment {
             host: self.host.clone(),
             run: self.run,
             records: self.records,
-            talks: false,
+            talks,
         }
     }
 

@@ -61,6 +61,7 @@ pub(super) fn hear(
                 FromAgent::Released { rank, chunk, how, emitted }
             }
             Heard::Said(FromProgram::Talks) => FromAgent::Talks { rank },
+            Heard::Said(FromProgram::Listens) => FromAgent::Listens { rank },
             Heard::Said(FromProgram::Drained { from, bytes }) => {
                 FromAgent::Drained { rank, from, bytes }
             }

@@ -16,6 +16,7 @@ mod inbox;
 mod oom;
 pub mod pipes;
 mod program;
+mod talk;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -37,6 +38,7 @@ use assignment::{Assignment, Binding, Feeding, Pipes, Reading};
 use copy::{Copy, Fed, Got, Greeting, Outlet};
 use feed::Stopped;
 use program::Program;
+use talk::Talk;
 
 #[derive(Default)]
 struct Slot {
@@ -59,6 +61,7 @@ pub struct Agent {
     oom: oom::OomPreference,
     /// What copies that use libpx have as stdin.
     nothing: Option<OwnedFd>,
+    talk: Option<Talk>,
     checks_input: bool,
     headroom: usize,
     /// All were told to end: nothing is started any more.
@@ -97,6 +100,7 @@ impl Agent {
             },
             open_files,
             oom: oom::OomPreference::new(),
+            talk: Talk::new(&assignment)?,
             nothing: match assignment.feeding {
                 Feeding::Stdin => None,
                 Feeding::Px => Some(open_nothing()?),
@@ -157,7 +161,17 @@ impl Agent {
                     program.end_chunk();
                 }
             }
-            ToAgent::PeerGone { .. } | ToAgent::Drained { .. } | ToAgent::Talk { .. } => {}
+            ToAgent::PeerGone { peer } => {
+                if let Some(talk) = &self.talk {
+                    talk.gone(peer);
+                }
+            }
+            ToAgent::Drained { rank, by, bytes } => {
+                self.talk(rank, |talk, slot| talk.drained(slot, by, bytes));
+            }
+            ToAgent::Talk { rank, from, bytes } => {
+                self.talk(rank, |talk, slot| talk.deposit(slot, from, bytes));
+            }
             ToAgent::OutputCredit { rank, bytes } => {
                 if let Some(slot) = self.slot(rank) {
                     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -185,6 +199,23 @@ impl Agent {
 
     fn copy(&mut self, rank: u32) -> Option<&mut Copy> {
         self.slot(rank)?.copy.as_mut()
+    }
+
+    /// Does something in the memory that copies share.
+    fn talk(&mut self, rank: u32, act: impl FnOnce(&mut Talk, usize) -> Result<(), String>) {
+        let (Some(slot), Some(talk)) = (self.assignment.slot(rank), &mut self.talk) else { return };
+        if let Err(what) = act(talk, slot) {
+            self.told.push_back(FromAgent::Broke { rank, what });
+        }
+    }
+
+    /// Says who waits for whom where all copies do, or that this is over.
+    fn tell_waits(&mut self, now: Instant) {
+        let running = self.running();
+        let news = self.talk.as_mut().and_then(|talk| talk.news_of_waits(running, now));
+        if let Some(waits) = news {
+            self.told.push_back(FromAgent::Blocked { waits });
+        }
     }
 
     fn program(&mut self, rank: u32) -> Option<&mut Program> {
@@ -237,8 +268,9 @@ impl Agent {
         let fed = match &self.nothing {
             None => Fed::ByPipe,
             Some(nothing) => {
-                let welcome = self.assignment.welcome(slot);
-                Fed::BySocket(nothing.as_fd(), Greeting { welcome, commons: None })
+                let commons = self.talk.as_ref().map(Talk::descriptor);
+                let welcome = self.assignment.welcome(slot, commons.is_some());
+                Fed::BySocket(nothing.as_fd(), Greeting { welcome, commons })
             }
         };
         let pipe_size = self.pipe_size;
@@ -316,7 +348,11 @@ impl Agent {
             self.told.push_back(FromAgent::Read { rank, bytes });
         }
         let room = (&self.buffers, self.headroom);
+        let began = copy.conduct;
         hear::hear(copy, rank, output_credit, room, moved, &mut self.told);
+        if let (Some(talk), true) = (&self.talk, began != copy.conduct) {
+            talk.begun(slot);
+        }
         match read(&mut copy.stdout, output_credit, room, moved) {
             Some(Ok(bytes)) => {
                 copy.printed += (bytes.len() - self.headroom) as u64;
@@ -355,6 +391,9 @@ impl Agent {
             return;
         }
         let Some(mut copy) = self.slots[slot].copy.take() else { return };
+        if let Some(talk) = &self.talk {
+            talk.ended(slot);
+        }
         let leaked = copy.stdout.take().is_some();
         if leaked {
             family::signal(&[copy.pid], Signal::KILL);
@@ -426,6 +465,7 @@ impl Link for Agent {
 
     fn pump(&mut self, poller: &Poller, now: Instant) -> Moved {
         let mut moved = Moved::default();
+        self.tell_waits(now);
         for rank in 0..self.slots.len() {
             if self.slots[rank].copy.is_some() {
                 self.pump_rank(rank, &mut moved, poller, now);

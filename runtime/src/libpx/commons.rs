@@ -201,12 +201,22 @@ impl Commons {
         }
     }
 
+    /// Notes that the process of the rank at the place `local` has ended, though another one may
+    /// follow it. It must not have been waited for yet, since its process number is known to others.
+    pub fn ended(&self, local: u32) {
+        let Some(&rank) = self.ranks.get(local as usize) else { return };
+        self.front.mailbox(local).posting.word.store(0, Ordering::Release);
+        if let Some(peer) = self.peer(rank) {
+            let order = Ordering::AcqRel;
+            let _ = peer.state.compare_exchange(RUNNING, WAITED_FOR, order, Ordering::Relaxed);
+        }
+    }
+
     /// Notes that `rank`, of this host or another one, sends and receives no more, and calls all
     /// who may wait for it. All that it has sent must have been deposited.
     ///
-    /// A rank of this host must have ended, or said itself that it is done: until then it could be
-    /// writing into the memory of another one. It must not have been waited for yet, since its
-    /// process number is known to others.
+    /// A rank of this host must have [`Commons::ended`], or said itself that it is done: until then
+    /// it could be writing into the memory of another one.
     pub fn gone(&self, rank: u32) {
         let Some(peer) = self.peer(rank) else { return };
         if peer.state.swap(GONE, Ordering::AcqRel) != GONE {

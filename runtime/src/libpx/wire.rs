@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! agent   = Welcome (File | Reference | Begin Bytes* End)* EndOfInput
-//! program = Hello (Took | Emit | Release | Talks | Talk | Drained)* (Finalize | Abort)
+//! program = Hello (Took | Emit | Release | Talks | Listens | Talk | Drained)* (Finalize | Abort)
 //! ```
 //!
 //! Both write as they like: the agent says `Welcome` and the first chunks before the program has
@@ -248,6 +248,8 @@ pub enum FromProgram {
     },
     /// It is about to send its first message to another rank.
     Talks,
+    /// It is about to look for its first message from another rank.
+    Listens,
     /// It has read so many bytes of what a rank on another host has sent to it.
     Drained {
         /// The rank that has sent them.

@@ -199,6 +199,8 @@ pub struct Root {
     finished: bool,
     /// Copies that use libpx have sent messages to each other: no chunk can be run again.
     talks: bool,
+    /// Such copies wait for messages: they are told who is gone.
+    listens: bool,
     /// Who waits for whom, by host, where all of a host's copies do.
     waits: BTreeMap<usize, Vec<Blocked>>,
     told_of_waits: bool,

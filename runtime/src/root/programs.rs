@@ -79,6 +79,7 @@ impl Root {
         }
         let Place { running, attempt, offset } = place;
         self.gather.begin(rank, running);
+        self.ranks[rank as usize].untaken.push_back((running.chunk, 0));
         let chunk = wire::Chunk { index: running.chunk, offset, attempt };
         self.hosts.order(ToAgent::Begin { rank, chunk, length }, poller, now);
     }
@@ -86,8 +87,9 @@ impl Root {
     /// All `length` bytes of the chunk that has begun were given.
     pub(super) fn end_chunk(&mut self, rank: u32, length: u64, poller: &Poller, now: Instant) {
         if self.is_px() {
-            let state = &mut self.ranks[rank as usize];
-            state.untaken.extend(state.chunk.map(|chunk| (chunk, length)));
+            if let Some(last) = self.ranks[rank as usize].untaken.back_mut() {
+                last.1 = length;
+            }
             self.hosts.order(ToAgent::End { rank }, poller, now);
         }
     }
@@ -121,7 +123,12 @@ impl Root {
             FromAgent::Released { rank, chunk, how, emitted } => {
                 self.released(rank, chunk, how, emitted, poller, now);
             }
-            FromAgent::Talks { .. } => self.talks_now(poller, now),
+            FromAgent::Talks { .. } => {
+                // From now on no chunk is run again: what was said cannot be taken back.
+                self.talks = true;
+                self.listens_now(poller, now);
+            }
+            FromAgent::Listens { .. } => self.listens_now(poller, now),
             FromAgent::Talked { rank, to, bytes } if self.runs(to) && to != rank => {
                 let talk = ToAgent::Talk { rank: to, from: rank, bytes: &bytes };
                 self.hosts.order(talk, poller, now);
@@ -203,9 +210,9 @@ impl Root {
         if stops { Fate::Stopped } else { Fate::Failed }
     }
 
-    /// From now on no chunk is run again: what was said to others cannot be taken back.
-    fn talks_now(&mut self, poller: &Poller, now: Instant) {
-        if std::mem::replace(&mut self.talks, true) {
+    /// From now on somebody wants to know who is gone.
+    fn listens_now(&mut self, poller: &Poller, now: Instant) {
+        if std::mem::replace(&mut self.listens, true) {
             return;
         }
         for rank in 0..self.job.ranks.get() {
@@ -218,7 +225,7 @@ impl Root {
 
     /// Lets the others know that `rank` will not speak any more.
     pub(super) fn peer_gone(&mut self, rank: u32, poller: &Poller, now: Instant) {
-        if self.talks {
+        if self.listens {
             self.hosts.order(ToAgent::PeerGone { peer: rank }, poller, now);
         }
     }

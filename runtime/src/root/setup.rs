@@ -296,6 +296,7 @@ impl Root {
             output_dead: false,
             finished: false,
             talks: false,
+            listens: false,
             waits: BTreeMap::new(),
             told_of_waits: false,
             source,
