@@ -127,6 +127,35 @@ pub fn among_others(options: &Options, variables: Variables<'_>) -> Result<Choic
     })
 }
 
+/// The choice for a program that runs a job of its own: what world a launcher put it into is the
+/// program's, and the job neither joins it nor takes its hosts.
+///
+/// # Errors
+/// As [`choose`].
+pub fn of_a_program(options: &Options, variables: Variables<'_>) -> Result<Choice, Message> {
+    let Some(world) = told(variables)?.filter(World::is_shared) else {
+        return choose(options, variables);
+    };
+    let named = options.choice("backend", &BACKENDS)?.filter(|&backend| backend != Backend::Auto);
+    let hosts = options.raw("hostfile").is_some() || options.raw("host").is_some();
+    Ok(match (named, hosts) {
+        // Within a step there can be another.
+        (Some(Backend::Slurm), _) => {
+            let tells = |name: &str| Teller::ALL.iter().any(|teller| teller.variables().0 == name);
+            choose(options, &|name| if tells(name) { None } else { variables(name) })?
+        }
+        (Some(_), _) => choose(options, variables)?,
+        (None, true) => {
+            let reason = "as hosts are named by `--hostfile` or `-H`".to_owned();
+            Choice { way: Way::Ssh, reason }
+        }
+        (None, false) => {
+            let reason = format!("as this program is one of a world: {}", world.said());
+            Choice { way: Way::Local, reason }
+        }
+    })
+}
+
 fn by_variable(word: &OsStr) -> Result<Backend, Message> {
     let found = BACKENDS.iter().find(|(known, _)| word == *known);
     found.map(|(_, backend)| *backend).ok_or_else(|| {
@@ -383,6 +412,29 @@ mod tests {
         let alone =
             among_others(&parsed("-v"), &|name| (name == "PX_BACKEND").then(|| "ssh".into()));
         assert_eq!(alone.unwrap().way, Way::Local);
+    }
+
+    #[test]
+    fn a_job_of_a_program_leaves_the_world_to_the_program() {
+        let way = |options: &str, around: &[(&str, &str)]| {
+            let variables = |name: &str| {
+                let found = around.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| value.into())
+            };
+            of_a_program(&parsed(options), &variables).map(|choice| choice.way)
+        };
+        for world in [OMPI, HYDRA, STEP] {
+            assert_eq!(way("", world), Ok(Way::Local));
+            assert_eq!(way("--backend auto", world), Ok(Way::Local));
+            assert_eq!(way("-H a", world), Ok(Way::Ssh));
+            assert_eq!(way("--backend ssh -H a", world), Ok(Way::Ssh));
+            assert!(way("--backend mpi", world).is_err());
+        }
+        assert_eq!(way("--backend slurm", STEP), Ok(Way::Slurm));
+        assert!(way("--backend slurm", HYDRA).is_err());
+        assert_eq!(way("", IN_SLURM), Ok(Way::Slurm));
+        assert_eq!(way("", LISTED), Ok(Way::Ssh));
+        assert_eq!(way("", COPY), Ok(Way::Local));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod dry_run;
 pub mod fabric;
 pub mod foreign_stdio;
 mod help;
+mod helper;
 pub mod hostfile;
 mod hosts;
 mod joblog;
@@ -48,6 +49,7 @@ use px_runtime::sys::fd::secure_standard_streams;
 
 use backend::Way;
 use plan::Plan;
+use supervise::Undertaking;
 use work::Gather;
 use world::World;
 
@@ -121,6 +123,7 @@ fn run(start: Option<fabric::Start>) -> Result<ExitCode, Refusal> {
         (Some(Entrance::CheckAgent(hash)), _) => check_agent(hash),
         (Some(Entrance::AsAgent(lease)), _) => agent::run(lease),
         (Some(Entrance::AsAgentOfSrun(orders)), _) => slurm::entrance::run(orders),
+        (Some(Entrance::AsHelper), _) => helper::run(),
         (None, start) => job(words, start),
     }
 }
@@ -133,6 +136,8 @@ enum Entrance<'a> {
     AsAgent(Option<&'a OsStr>),
     /// `srun`, which a root has started.
     AsAgentOfSrun(&'a [OsString]),
+    /// libpx, in a program that runs a job.
+    AsHelper,
 }
 
 fn entrance(words: &[OsString]) -> Option<Entrance<'_>> {
@@ -141,6 +146,7 @@ fn entrance(words: &[OsString]) -> Option<Entrance<'_>> {
         ("--check-agent", [hash]) => Some(Entrance::CheckAgent(hash)),
         ("--as-agent", []) => Some(Entrance::AsAgent(None)),
         ("--as-agent", [lease]) => Some(Entrance::AsAgent(Some(lease))),
+        (helper::ENTRANCE, []) => Some(Entrance::AsHelper),
         (slurm::entrance::ENTRANCE, orders) => Some(Entrance::AsAgentOfSrun(orders)),
         _ => None,
     }
@@ -148,7 +154,8 @@ fn entrance(words: &[OsString]) -> Option<Entrance<'_>> {
 
 /// Does this process's part of a job.
 fn job(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<ExitCode, Refusal> {
-    let planned = planned(words.clone(), start);
+    let asker = if start.is_some() { Asker::UserOfMany } else { Asker::User };
+    let planned = planned(words.clone(), asker);
     let variables = |name: &str| std::env::var_os(name);
     let world = world::told(&variables).ok().flatten().filter(World::is_shared);
     let asked = match (planned, world) {
@@ -165,18 +172,26 @@ fn job(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<ExitCode, R
         (Way::Join(_), Some(_)) if !first => Ok(ExitCode::SUCCESS),
         (_, Some(how)) => print(&dry_run::describe(&plan, how)?),
         (Way::Join(world), None) if !first => joined::take_part(&plan, world, start),
-        (Way::Join(world), None) => {
-            let gather = joined::gather(world, start);
-            supervise::run(work::of_root(plan, Some(gather)))
-        }
-        (Way::Slurm, None) => {
+        (_, None) => supervise::run(of_root(plan, words, start)?),
+    }
+}
+
+/// What the process does that has the root of `plan`, which was made from `words`.
+fn of_root(
+    plan: Plan,
+    words: Vec<OsString>,
+    start: Option<fabric::Start>,
+) -> Result<Undertaking, Refusal> {
+    Ok(match plan.way {
+        Way::Join(world) => work::of_root(plan, Some(joined::gather(world, start))),
+        Way::Slurm => {
             let gather =
                 Gather { they_wait: false, gather: Box::new(|plan, _| slurm::step::gather(plan)) };
-            supervise::run(work::of_root(plan, Some(gather)))
+            work::of_root(plan, Some(gather))
         }
-        (Way::Mpi, None) => mpiexec::run::through(plan, words),
-        (Way::Local | Way::Ssh, None) => supervise::run(work::of_root(plan, None)),
-    }
+        Way::Mpi => mpiexec::run::through(plan, words)?,
+        Way::Local | Way::Ssh => work::of_root(plan, None),
+    })
 }
 
 /// The plan of a job that was handed over to MPI rank 0; what the launcher says around it is not
@@ -196,7 +211,18 @@ enum Planned {
     Text(&'static str),
 }
 
-fn planned(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<Planned, Refusal> {
+/// Who asks for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// Who typed the words.
+    User,
+    /// The same, of a program that is made to be one of several.
+    UserOfMany,
+    /// A program, through libpx.
+    Program,
+}
+
+fn planned(words: Vec<OsString>, asker: Asker) -> Result<Planned, Refusal> {
     let split = words::split(words)?;
     let options = match options::parse(split)? {
         options::Asked::Job(options) => options,
@@ -204,12 +230,13 @@ fn planned(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<Planned
         options::Asked::Version => return Ok(Planned::Text(VERSION_LINE)),
     };
     let variables = |name: &str| std::env::var_os(name);
-    let choice = match start {
-        None => backend::choose(&options, &variables)?,
-        Some(_) => backend::among_others(&options, &variables)?,
+    let choice = match asker {
+        Asker::User => backend::choose(&options, &variables)?,
+        Asker::UserOfMany => backend::among_others(&options, &variables)?,
+        Asker::Program => backend::of_a_program(&options, &variables)?,
     };
     let mut plan = plan::plan(*options, choice)?;
-    if start.is_some() || plan.way == Way::Mpi {
+    if asker == Asker::UserOfMany || plan.way == Way::Mpi {
         plan = plan.over_mpi()?;
     }
     Ok(Planned::Job(Box::new(plan)))
@@ -223,13 +250,18 @@ fn check_agent(hash: &OsStr) -> Result<ExitCode, Refusal> {
 }
 
 fn print(text: &str) -> Result<ExitCode, Refusal> {
+    printed(text).map(ExitCode::from)
+}
+
+/// Prints `text`; returns the exit status that comes of it.
+fn printed(text: &str) -> Result<u8, Refusal> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     match written {
-        Ok(()) => Ok(ExitCode::SUCCESS),
+        Ok(()) => Ok(0),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-            Ok(ExitCode::from(px_runtime::failure::CLOSED_OUTPUT))
+            Ok(px_runtime::failure::CLOSED_OUTPUT)
         }
         Err(error) => Err(Message::new(format!("cannot write to standard output: {error}")).into()),
     }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use px_runtime::engine::{EngineError, Order, PAUSED, Ties};
 use px_runtime::failure::{Message, OWN};
 use px_runtime::guardian::{self, Belief};
-use px_runtime::root::Verdict;
+use px_runtime::root::{Totals, Verdict};
 use px_runtime::sys::fd::pipe;
 use px_runtime::sys::process::{Fork, die_by, exit_now, fork, pidfd};
 use px_runtime::sys::signal::{Signals, ignore, is_ignored, set_default};
@@ -36,6 +36,10 @@ const STATUS: u8 = b'E';
 const SIGNAL: u8 = b'S';
 /// On the report pipe: processor time of one process follows, user and system, in microseconds.
 const CPU: u8 = b'U';
+/// On the report pipe: chunks and bytes of input follow.
+const DEALT: u8 = b'D';
+/// On the report pipe: bytes of output follow.
+const WRITTEN: u8 = b'W';
 
 /// What the user's signals mean.
 const SIGNALS: [(Signal, Order); 7] = [
@@ -93,6 +97,43 @@ pub struct Post {
 /// # Errors
 /// What kept it from beginning.
 pub fn run(undertaking: Undertaking) -> Result<ExitCode, Refusal> {
+    let verbose = undertaking.verbose;
+    let mut front = start(undertaking, &mut None)?;
+    let reported = front.wait(None)?;
+    front.end(&reported, verbose)
+}
+
+/// What work came to that was done for somebody else.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    /// What pxrun's exit status would be.
+    pub status: u8,
+    /// What went through it.
+    pub totals: Totals,
+}
+
+/// Has the work done for whoever holds the other end of `line`: with that end all of it ends, at once.
+///
+/// Only this process keeps `line`, so its end tells the other that nobody is here any more.
+///
+/// # Errors
+/// What kept it from beginning; that processes of it were killed.
+pub fn run_for(undertaking: Undertaking, line: &mut Option<OwnedFd>) -> Result<Done, Refusal> {
+    let verbose = undertaking.verbose;
+    let mut front = start(undertaking, line)?;
+    let reported = front.wait(line.as_ref())?;
+    if verbose {
+        tell_own_cpu(&reported);
+    }
+    let status = match reported.verdict.ok_or_else(killed)? {
+        Verdict::Status(status) => status,
+        Verdict::Signal(signal) => u8::try_from(128 + signal.as_raw()).unwrap_or(OWN),
+    };
+    Ok(Done { status, totals: reported.totals })
+}
+
+/// Starts the other two processes, which get nothing of `line`.
+fn start(undertaking: Undertaking, line: &mut Option<OwnedFd>) -> Result<Front, Refusal> {
     // A limit of file size is to be an error of the write.
     ignore(Signal::XFSZ);
     // Inherited as ignored, it would have the kernel reap copies before their status is read.
@@ -109,15 +150,15 @@ pub fn run(undertaking: Undertaking) -> Result<ExitCode, Refusal> {
         .map_err(system("become subreaper"))?;
     match fork().map_err(system("start the guardian"))? {
         Fork::Child => {
-            drop((control, report, alive, signals));
+            drop((control, report, alive, signals, line.take()));
             let ends = Ends { control: control_end, report: report_end, alive: alive_end };
             become_guardian(undertaking, ends)
         }
         Fork::Parent(guardian) => {
             drop((control_end, report_end, alive_end));
-            let Undertaking { grace, verbose, user_signal, end_by, work, .. } = undertaking;
+            let Undertaking { grace, user_signal, end_by, work, .. } = undertaking;
             drop(work);
-            let front = Front {
+            Ok(Front {
                 signals,
                 control,
                 report,
@@ -128,8 +169,7 @@ pub fn run(undertaking: Undertaking) -> Result<ExitCode, Refusal> {
                 user_signal,
                 end_by,
                 patience: None,
-            };
-            front.wait(verbose)
+            })
         }
     }
 }
@@ -295,6 +335,12 @@ fn tell(report: &OwnedFd, kind: u8, first: u64, second: u64) {
 
 const ENTRY: usize = 17;
 
+/// Tells what went through a job, to whoever reads `report`.
+pub fn tell_totals(report: &OwnedFd, totals: &Totals) {
+    tell(report, DEALT, totals.chunks, totals.input);
+    tell(report, WRITTEN, totals.output, 0);
+}
+
 fn tell_cpu(report: &OwnedFd) {
     let (user, system) = px_runtime::sys::process::own_cpu();
     tell(report, CPU, user, system);
@@ -326,6 +372,7 @@ fn add<'a>(fds: &mut Vec<PollFd<'a>>, fd: &'a OwnedFd) -> usize {
 #[derive(Default)]
 struct Reported {
     verdict: Option<Verdict>,
+    totals: Totals,
     cpu: (u64, u64),
     over: bool,
 }
@@ -338,7 +385,8 @@ fn sweep_orphans() {
 }
 
 impl Front {
-    fn wait(mut self, verbose: bool) -> Result<ExitCode, Refusal> {
+    /// Waits until all is over; `line` is held at its other end by whoever the work is done for.
+    fn wait(&mut self, line: Option<&OwnedFd>) -> Result<Reported, Refusal> {
         let guardian_end = pidfd(self.guardian).map_err(system("watch the guardian"))?;
         let mut reported = Reported::default();
         let grace = self.grace;
@@ -348,6 +396,7 @@ impl Front {
             let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
             let report = (!reported.over).then(|| add(&mut fds, &self.report));
             let guardian = guardian_lives.then(|| add(&mut fds, &guardian_end));
+            let line = line.map(|line| add(&mut fds, line));
             let left = self.patience.map(|(end, _)| end.saturating_duration_since(Instant::now()));
             match rustix::event::poll(&mut fds, left.map(timespec).as_ref()) {
                 Ok(0) => self.lose_patience(),
@@ -356,6 +405,10 @@ impl Front {
             }
             let ready = |at: usize| !fds[at].revents().is_empty();
             let (report, ended) = (report.is_some_and(ready), guardian.is_some_and(ready));
+            if line.is_some_and(ready) {
+                // Nothing is said there any more. The guardian ends all.
+                exit_now(i32::from(OWN));
+            }
             while let Some(signal) = self.signals.next() {
                 self.pass_on(signal, grace);
             }
@@ -368,7 +421,7 @@ impl Front {
                 sweep_orphans();
             }
         }
-        self.end(&reported, verbose)
+        Ok(reported)
     }
 
     /// Ends by the signal that the agent has not answered; the guardian does the rest.
@@ -447,6 +500,8 @@ impl Front {
                 reported.cpu.0 += number(0);
                 reported.cpu.1 += number(8);
             }
+            DEALT => (reported.totals.chunks, reported.totals.input) = (number(0), number(8)),
+            WRITTEN => reported.totals.output = number(0),
             _ => {}
         }
     }
@@ -463,21 +518,25 @@ impl Front {
 
     fn end(self, reported: &Reported, verbose: bool) -> Result<ExitCode, Refusal> {
         if verbose {
-            let own = px_runtime::sys::process::own_cpu();
-            let seconds = |micros: u64| micros as f64 / 1e6;
-            let (user, system) = (reported.cpu.0 + own.0, reported.cpu.1 + own.1);
-            let text =
-                format!("own cpu: {:.4} s user, {:.4} s system", seconds(user), seconds(system));
-            say(&Message::new(text).render("note"));
+            tell_own_cpu(reported);
         }
         match reported.verdict {
             Some(Verdict::Status(status)) => Ok(ExitCode::from(status)),
             Some(Verdict::Signal(signal)) => self.end_by(signal),
-            None => {
-                Err(Message::new("a process of the job was killed: `px-agent` or `px-guardian`")
-                    .note("all copies were ended")
-                    .into())
-            }
+            None => Err(killed()),
         }
     }
+}
+
+fn killed() -> Refusal {
+    let text = "a process of the job was killed: `px-agent` or `px-guardian`";
+    Message::new(text).note("all copies were ended").into()
+}
+
+fn tell_own_cpu(reported: &Reported) {
+    let own = px_runtime::sys::process::own_cpu();
+    let seconds = |micros: u64| micros as f64 / 1e6;
+    let (user, system) = (reported.cpu.0 + own.0, reported.cpu.1 + own.1);
+    let text = format!("own cpu: {:.4} s user, {:.4} s system", seconds(user), seconds(system));
+    say(&Message::new(text).render("note"));
 }

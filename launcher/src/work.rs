@@ -1,5 +1,6 @@
 //! What the root does: opens the input, gathers the agents, runs the job.
 
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use px_runtime::input::files::FileInput;
 use px_runtime::job::OutputName;
 use px_runtime::poller::Poller;
 use px_runtime::root::setup::{self, Opened, Parts, Place, Reach};
-use px_runtime::root::{CopyRecord, Observer, Progress, Verbosity, Verdict};
+use px_runtime::root::{CopyRecord, Observer, Progress, Totals, Verbosity, Verdict};
 use px_runtime::sys::fd::stdout_was_closed;
 
 use crate::backend::Way;
@@ -21,7 +22,7 @@ use crate::joblog::Joblog;
 use crate::muster::{Call, Coming, Muster, Orders};
 use crate::plan::Plan;
 use crate::supervise::{EndBy, Ended, Post, Undertaking};
-use crate::{foreign_stdio, progress, say};
+use crate::{foreign_stdio, progress, say, supervise};
 
 /// How often the bar is drawn.
 const BAR_EVERY: Duration = Duration::from_millis(250);
@@ -32,6 +33,8 @@ struct Console {
     joblog: Option<Joblog>,
     verbosity: Verbosity,
     bar: bool,
+    /// What went through the job is told here.
+    report: OwnedFd,
 }
 
 impl Observer for Console {
@@ -51,6 +54,10 @@ impl Observer for Console {
 
     fn verbosity(&self) -> Verbosity {
         self.verbosity
+    }
+
+    fn over(&mut self, totals: &Totals) {
+        supervise::tell_totals(&self.report, totals);
     }
 }
 
@@ -97,7 +104,7 @@ struct Ready {
     opened: Opened,
 }
 
-fn ready(plan: &Plan) -> Result<Ready, Ended> {
+fn ready(plan: &Plan, report: &OwnedFd) -> Result<Ready, Ended> {
     if stdout_was_closed() && plan.job.output == OutputName::Stdout {
         let message = Message::new("standard output is closed");
         return Err(message.help("`-o FILE` writes to a file").into());
@@ -109,7 +116,9 @@ fn ready(plan: &Plan) -> Result<Ready, Ended> {
         }
     }
     let joblog = plan.joblog.as_deref().map(|path| Joblog::create(path, &plan.job)).transpose()?;
-    let console = Console { joblog, verbosity: plan.verbosity, bar: plan.bar };
+    let report = rustix::io::fcntl_dupfd_cloexec(report, 3)
+        .map_err(|errno| Message::new(format!("cannot copy a descriptor: {errno}")))?;
+    let console = Console { joblog, verbosity: plan.verbosity, bar: plan.bar, report };
     let opened = setup::open(&plan.job).map_err(EngineError::from)?;
     Ok(Ready { console, opened })
 }
@@ -123,7 +132,7 @@ pub fn work(mut plan: Plan, gather: Option<Gather>, post: Post) -> Result<Verdic
     let poller = Poller::new().map_err(EngineError::Wait)?;
     engine::watch(&ties, &poller)?;
     let buffers = Buffers::default();
-    let ready = ready(&plan);
+    let ready = ready(&plan, &ties.report);
     let gather = gather.filter(|gather| gather.they_wait || ready.is_ok());
     let mut comers = gather.map(|gather| (gather.gather)(&plan, &buffers)).transpose()?;
     if let (Way::Join(_), Some(listing), Some(comers)) = (plan.way, &mut plan.listing, &comers) {

@@ -31,7 +31,7 @@ pub enum Teller {
 
 impl Teller {
     /// In the order in which they are listened to.
-    const ALL: [Teller; 4] = [Teller::Pxrun, Teller::OpenMpi, Teller::Pmi, Teller::Slurm];
+    pub const ALL: [Teller; 4] = [Teller::Pxrun, Teller::OpenMpi, Teller::Pmi, Teller::Slurm];
 
     /// The variables that hold the world's size and this process's rank in it.
     pub fn variables(self) -> (&'static str, &'static str) {

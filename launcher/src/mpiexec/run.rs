@@ -4,7 +4,6 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use px_runtime::engine::{Order, PAUSED, Ties};
@@ -27,7 +26,7 @@ use crate::hostfile::allocation::Host;
 use crate::hosts::Listing;
 use crate::muster::Stopped;
 use crate::plan::Plan;
-use crate::supervise::{self, EndBy, Post, Undertaking};
+use crate::supervise::{EndBy, Post, Undertaking};
 use crate::{Refusal, say, work};
 
 /// How long an MPI may take to come up.
@@ -56,11 +55,12 @@ pub struct Call<'a> {
     pub patience: Duration,
 }
 
-/// Runs a plan through the launcher of an MPI, `words` being those from which it was made.
+/// Makes the undertaking of a plan that goes through the launcher of an MPI, `words` being those from
+/// which it was made.
 ///
 /// # Errors
 /// There is no launcher, or no agent that it can start.
-pub fn through(plan: Plan, words: Vec<OsString>) -> Result<ExitCode, Refusal> {
+pub fn through(plan: Plan, words: Vec<OsString>) -> Result<Undertaking, Refusal> {
     let agent = plan.listing.as_ref().and_then(|listing| listing.reach.agent.clone());
     let found = find(agent.as_deref(), plan.mpiexec.as_deref())?;
     work::announce(&plan);
@@ -72,7 +72,7 @@ pub fn through(plan: Plan, words: Vec<OsString>) -> Result<ExitCode, Refusal> {
         let call = Call { found, listing, words, ties, verbosity, patience: START };
         Ok(Some(run(&call)?))
     };
-    supervise::run(Undertaking {
+    Ok(Undertaking {
         grace,
         verbose: verbosity == Verbosity::Verbose,
         user_signal: Order::Status,

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`wire`] | what they say to each other over one socket, as pure functions on bytes |
 //! | [`commons`] | the memory that the ranks of a host share to talk to each other |
+//! | [`helper`] | the same for libpx and the pxrun that runs jobs for it |
 
 pub mod commons;
+pub mod helper;
 pub mod wire;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::stopping::Stopping;
-use super::{Ending, Root, Source};
+use super::{Ending, Root, Source, Totals};
 use crate::failure::{Failure, Kind, Message, signal_name};
 use crate::message::ToAgent;
 use crate::output::OutputError;
@@ -63,6 +63,9 @@ impl Root {
         if let (Source::Files(files), None) = (&self.source, by) {
             files.input.leave_stdin_at_its_end();
         }
+        let output = self.gather.stage().sink.written();
+        let totals = Totals { chunks: self.dealt_chunks, input: self.dealt, output };
+        self.observer.over(&totals);
         Some(match (by, told) {
             (Some(by), _) => Verdict::Signal(by),
             (_, Err(_)) if self.tally.is_clean() => Verdict::Status(crate::failure::OWN),

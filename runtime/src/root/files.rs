@@ -267,6 +267,7 @@ impl Root {
         self.begin_chunk(rank, place, Some(chunk.len()), poller, now);
         if attempt == 1 {
             self.dealt += chunk.len();
+            self.dealt_chunks += 1;
         }
         if let (Contract::Lines, Some(records)) = (self.job.contract, chunk.records) {
             self.gather.given(rank, records);

@@ -64,6 +64,20 @@ pub trait Observer {
 
     /// How much to say.
     fn verbosity(&self) -> Verbosity;
+
+    /// All is written and said.
+    fn over(&mut self, totals: &Totals);
+}
+
+/// What went through a job that is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Chunks that were dealt, each counted once however often it was.
+    pub chunks: u64,
+    /// Their length in bytes.
+    pub input: u64,
+    /// Bytes of output written.
+    pub output: u64,
 }
 
 /// How much to say besides errors.
@@ -193,6 +207,7 @@ pub struct Root {
     next_bar: Option<Instant>,
     consumed: u64,
     dealt: u64,
+    dealt_chunks: u64,
     total: Option<u64>,
     blocked: Limit,
     output_dead: bool,

@@ -291,6 +291,7 @@ impl Root {
             next_bar: None,
             consumed: 0,
             dealt: 0,
+            dealt_chunks: 0,
             total,
             blocked: super::Limit::Copies,
             output_dead: false,

@@ -354,6 +354,7 @@ impl Root {
                 self.gather.given(owner, fresh);
             }
             self.dealt += take.bytes as u64;
+            self.dealt_chunks = index + 1;
             self.feed(owner, &bytes[piece], poller, now);
             let state = &mut self.ranks[owner as usize];
             let end = start + take.bytes as u64;

@@ -1,11 +1,13 @@
 //! System calls that need `unsafe` or care, behind safe functions. No other module has `unsafe`.
 
+pub mod apart;
 pub mod fd;
 pub mod fork;
 pub mod interfaces;
 pub mod mapping;
 pub mod memory;
 pub mod munge;
+pub mod place;
 pub mod process;
 pub mod shared;
 pub mod signal;

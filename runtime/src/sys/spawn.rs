@@ -59,6 +59,11 @@ impl<'a> Image<'a> {
             strings: std::marker::PhantomData,
         }
     }
+
+    /// Program, arguments and environment as `execve` takes them.
+    pub(super) fn pointers(&self) -> (*const c_char, *const *const c_char, *const *const c_char) {
+        (self.path.as_ptr(), self.argv.as_ptr().cast(), self.envp.as_ptr().cast())
+    }
 }
 
 impl Spawner {
