@@ -5,13 +5,18 @@
 //! forked child gets no further than here, before any lock is touched that another thread may have
 //! held when the child was made.
 
+mod callback;
+
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::Once;
 
 use px_runtime::sys::fork;
+
+pub use callback::{OutputCallback, px_output_callback};
 
 use crate::status::{Fault, PX_ERR_FORK, PX_ERR_INTERNAL, remember};
 
@@ -189,6 +194,49 @@ pub unsafe fn optional_text<'a>(text: *const c_char) -> Option<&'a CStr> {
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
 }
 
+/// Words of the longest list.
+const MOST_TEXTS: usize = 1 << 18;
+
+/// Takes a list of texts of the caller's, of which NULL is the end; what is too long ends before it.
+///
+/// # Errors
+/// `PX_ERR_ARGUMENT` for NULL or a place that is not aligned.
+///
+/// # Safety
+/// `list` is NULL or a list that ends with NULL, of texts that end with a NUL, and nobody writes there
+/// during `'a`.
+pub unsafe fn texts<'a>(
+    list: *const *const c_char,
+    name: &str,
+) -> Result<impl Iterator<Item = &'a CStr>, Fault> {
+    if list.is_null() {
+        return Err(null(name));
+    }
+    if !list.is_aligned() {
+        return Err(Fault::argument(format!("`{name}` is not aligned, found {list:p}")));
+    }
+    // SAFETY: nothing is read behind NULL; the caller promises the rest.
+    Ok((0..MOST_TEXTS).map_while(move |at| unsafe { optional_text(*list.add(at)) }))
+}
+
+/// Makes a copy of a descriptor of the caller's, above the standard three; no child inherits it.
+///
+/// # Errors
+/// `PX_ERR_ARGUMENT` where there is none of that number, or no room for a copy.
+pub fn descriptor(fd: c_int, name: &str) -> Result<OwnedFd, Fault> {
+    if fd < 0 {
+        return Err(Fault::argument(format!("`{name}` must be an open descriptor, found {fd}")));
+    }
+    // SAFETY: makes a new descriptor, or fails where there is none to copy.
+    let copied = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
+    if copied < 0 {
+        let why = std::io::Error::last_os_error();
+        return Err(Fault::argument(format!("`{name}` cannot be used, found {fd}: {why}")));
+    }
+    // SAFETY: made just now, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copied) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +286,20 @@ mod tests {
             assert!(text(std::ptr::null(), "path").is_err());
             assert!(optional_text(std::ptr::null()).is_none());
             assert_eq!(text(c"here".as_ptr(), "path").unwrap(), c"here");
+            assert!(texts(std::ptr::null(), "argv").is_err());
+            let list = [c"one".as_ptr(), c"two".as_ptr(), std::ptr::null(), c"three".as_ptr()];
+            assert!(texts(list.as_ptr().wrapping_byte_add(1), "argv").is_err());
+            let taken: Vec<_> = texts(list.as_ptr(), "argv").unwrap().collect();
+            assert_eq!(taken, [c"one", c"two"]);
         }
+    }
+
+    #[test]
+    fn a_descriptor_is_copied_above_the_standard_three() {
+        use std::os::fd::AsRawFd;
+        let open = std::fs::File::open("/dev/null").unwrap();
+        assert!(descriptor(open.as_raw_fd(), "fd").unwrap().as_raw_fd() > 2);
+        assert_eq!(descriptor(-1, "fd").unwrap_err().status, PX_ERR_ARGUMENT);
+        assert_eq!(descriptor(c_int::MAX, "fd").unwrap_err().status, PX_ERR_ARGUMENT);
     }
 }

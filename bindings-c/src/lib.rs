@@ -16,11 +16,13 @@
 //! | [`alone`] | a world of one on stdin and stdout |
 //! | [`chunk`] | `px_chunk_next` and all that is done with a chunk |
 //! | [`held`] | the bytes of a chunk |
+//! | [`job`] | a scatter and gather that a program runs itself |
 
 pub mod alone;
 pub mod boundary;
 pub mod chunk;
 pub mod held;
+pub mod job;
 pub mod link;
 pub mod status;
 pub mod surroundings;

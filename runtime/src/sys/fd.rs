@@ -142,6 +142,15 @@ pub fn socketpair() -> Result<(OwnedFd, OwnedFd), Errno> {
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
 }
 
+/// Gives a fresh descriptor a number above the standard three, which may be free and are others' all
+/// the same; no child inherits it.
+///
+/// # Errors
+/// `EMFILE`.
+pub fn above_standard(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+    if fd.as_raw_fd() > 2 { Ok(fd) } else { rustix::io::fcntl_dupfd_cloexec(&fd, 3) }
+}
+
 /// Makes reads and writes on this end of a fresh pipe return instead of waiting.
 ///
 /// # Errors

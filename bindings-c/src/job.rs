@@ -1,0 +1,131 @@
+//! Jobs from inside a program: `px_job_*`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `job/setters.rs` | what can be set of a job |
+//! | `job/words.rs` | that as words of a command line, without I/O |
+//! | `job/find.rs`, `job/start.rs` | the helper, which runs the job: where it is, how it is started |
+//! | `job/helper.rs` | one that runs: told its job, listened to |
+//! | `job/said.rs` | what a job says, in bounded memory |
+//! | `job/run.rs` | all of it together |
+
+mod find;
+mod helper;
+mod run;
+mod said;
+mod setters;
+mod start;
+mod words;
+
+use std::ffi::c_int;
+use std::os::fd::OwnedFd;
+
+use crate::boundary::{OutputCallback, out, status};
+use crate::status::{Fault, PX_ERR_MEMORY, PX_ERR_STATE, PX_OK};
+use crate::tokens::Table;
+pub use setters::*;
+use words::Words;
+
+/// A job that this program runs: what to read, what to run on it, where to put the output.
+///
+/// Made by px_job_new(), freed by px_job_free(); what was never set is as pxrun has it, but for input
+/// and output, which are none. It can be run again and again, and changed in between. Any thread may
+/// use it, one at a time: a second one gets PX_ERR_BUSY.
+#[allow(non_camel_case_types, reason = "its name in C")]
+pub struct px_job {
+    _handle: u8,
+}
+
+/// What a job came to.
+#[allow(non_camel_case_types, reason = "its name in C")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct px_result {
+    /// As pxrun's exit status: 0, or that of a copy that failed, or 125 and above.
+    pub status: c_int,
+    /// Chunks that were dealt.
+    pub chunks: u64,
+    /// Their length, in bytes.
+    pub input_bytes: u64,
+    /// Bytes of output that were written.
+    pub output_bytes: u64,
+}
+
+/// Where output goes.
+#[derive(Default)]
+enum Output {
+    #[default]
+    None,
+    /// Into a file that the words name.
+    File,
+    Descriptor(OwnedFd),
+    Callback(OutputCallback),
+}
+
+/// A job as it was described, and what it came to.
+#[derive(Default)]
+struct Job {
+    words: Words,
+    output: Output,
+    errors: Option<OwnedFd>,
+    result: Option<px_result>,
+}
+
+/// Jobs at once; there is no reason for more than some.
+static JOBS: Table<Job, 1024> = Table::new(2, "job");
+
+fn change(job: *mut px_job, work: impl FnOnce(&mut Job) -> Result<(), Fault>) -> c_int {
+    status(|| JOBS.change(job.addr(), |job| work(job).map(|()| PX_OK)))
+}
+
+/// Makes a job of which nothing is set.
+///
+/// # Safety
+/// `job` is NULL or a place for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn px_job_new(job: *mut *mut px_job) -> c_int {
+    status(|| {
+        // SAFETY: as the caller promises.
+        let place = unsafe { out(job, "job") }?;
+        let token = JOBS.put(Box::default());
+        let token = token.map_err(|_| Fault::new(PX_ERR_MEMORY, "there are 1024 jobs already"))?;
+        place.set(std::ptr::without_provenance_mut(token));
+        Ok(PX_OK)
+    })
+}
+
+/// Frees a job; its handle is none from then on. PX_ERR_BUSY while it runs.
+#[unsafe(no_mangle)]
+pub extern "C" fn px_job_free(job: *mut px_job) -> c_int {
+    status(|| JOBS.take(job.addr()).map(|_| PX_OK))
+}
+
+/// Runs a job to its end. PX_ERR_JOB when it failed: px_job_result() has its status then, and
+/// px_last_error() what was said. It needs no px_init().
+///
+/// The job is run by a helper, the program `pxrun` that was installed with libpx or that the variable
+/// PX_HELPER names, which is no child of this process: wait() does not see it. It has this process's
+/// environment, working directory, limits and umask as they are now. When this process ends, in whatever
+/// way, the job does.
+#[unsafe(no_mangle)]
+pub extern "C" fn px_job_run(job: *mut px_job) -> c_int {
+    change(job, run::run)
+}
+
+/// Tells what the last run of a job came to. PX_ERR_STATE where it was not run, or did not begin.
+///
+/// # Safety
+/// `result` is NULL or a place for one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn px_job_result(job: *const px_job, result: *mut px_result) -> c_int {
+    status(|| {
+        // SAFETY: as the caller promises.
+        let place = unsafe { out(result, "result") }?;
+        let found = JOBS.look(job.addr(), |job| job.result)?;
+        let found = found.ok_or_else(|| {
+            Fault::new(PX_ERR_STATE, "this job has no result: it was not run, or did not begin")
+        })?;
+        place.set(found);
+        Ok(PX_OK)
+    })
+}
