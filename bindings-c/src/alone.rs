@@ -21,7 +21,7 @@ use file::Lying;
 use stream::Flowing;
 
 /// What a record is where nobody says it.
-pub const RECORDS: Records = Records::LINES;
+pub(crate) const RECORDS: Records = Records::LINES;
 
 /// Standard input and output as the world of one program.
 pub struct Alone {

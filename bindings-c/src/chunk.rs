@@ -209,9 +209,6 @@ fn look<R>(chunk: *const px_chunk, work: impl FnOnce(&Chunk) -> R) -> Result<R, 
 /// does not have any more; the next call goes on with the next chunk.
 ///
 /// Take the next chunk before the last one is released, and its way here is over while you compute.
-///
-/// # Safety
-/// `chunk` must point to a place for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_next(chunk: *mut *mut px_chunk) -> c_int {
     boundary::status(|| {
@@ -234,45 +231,30 @@ pub unsafe extern "C" fn px_chunk_next(chunk: *mut *mut px_chunk) -> c_int {
 /// written to, are not NUL-terminated, and can be read until the chunk is released; one byte behind
 /// the last one can be read too, whatever it is. Where somebody cuts the file short meanwhile,
 /// reading what it has no more is a SIGBUS; `PX_INIT_PRIVATE` gives copies instead.
-///
-/// # Safety
-/// Any pointer is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_data(chunk: *const px_chunk) -> *const c_void {
     boundary::value(std::ptr::null(), || look(chunk, |chunk| chunk.held.bytes().as_ptr().cast()))
 }
 
 /// How many bytes a chunk has; 0 for no chunk.
-///
-/// # Safety
-/// Any pointer is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_length(chunk: *const px_chunk) -> usize {
     boundary::value(0, || look(chunk, |chunk| chunk.held.bytes().len()))
 }
 
 /// The number of a chunk, from 0 in the order of the input; `UINT64_MAX` for no chunk.
-///
-/// # Safety
-/// Any pointer is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_index(chunk: *const px_chunk) -> u64 {
     boundary::value(u64::MAX, || look(chunk, |chunk| chunk.place.index))
 }
 
 /// Where a chunk begins in the input, all files one behind the other; `UINT64_MAX` for no chunk.
-///
-/// # Safety
-/// Any pointer is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_offset(chunk: *const px_chunk) -> u64 {
     boundary::value(u64::MAX, || look(chunk, |chunk| chunk.place.offset))
 }
 
 /// How often a chunk was dealt to some rank, this time included, so from 1; or a status below 0.
-///
-/// # Safety
-/// Any pointer is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_attempt(chunk: *const px_chunk) -> c_int {
     boundary::status(|| {
@@ -284,9 +266,6 @@ pub unsafe extern "C" fn px_chunk_attempt(chunk: *const px_chunk) -> c_int {
 /// Shows the next record of a chunk, without its delimiter; `PX_END` after the last one.
 ///
 /// The bytes are those of `px_chunk_data`, with all that is said there.
-///
-/// # Safety
-/// `record` and `length` must point to places for a pointer and a length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_record_next(
     chunk: *mut px_chunk,
@@ -312,9 +291,6 @@ pub unsafe extern "C" fn px_record_next(
 ///
 /// Where pxrun keeps an order, output stands where its chunk stands. `bytes` may be NULL where
 /// `length` is 0. `PX_ERR_NOT_FED` where pxrun was started without `--contract px`.
-///
-/// # Safety
-/// `bytes` must be readable for `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_emit(
     chunk: *mut px_chunk,
@@ -337,9 +313,6 @@ pub unsafe extern "C" fn px_emit(
 /// or ends the job, as it was told to; alone, nothing more happens. `PX_ERR_INPUT_CHANGED`: the
 /// file is not what it was when the job began, so nothing was committed. A second release is
 /// `PX_ERR_HANDLE`, and so is that of a chunk that a callback was called with.
-///
-/// # Safety
-/// Any pointer is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_release(chunk: *mut px_chunk, how: c_int) -> c_int {
     boundary::status(|| {

@@ -18,13 +18,20 @@
 //! | [`held`] | the bytes of a chunk |
 //! | [`job`] | a scatter and gather that a program runs itself |
 
+// What stands above a function is the manual of C programs, which says in the text what must be.
+#![allow(clippy::missing_safety_doc)]
+
 pub mod alone;
 pub mod boundary;
-pub mod chunk;
 pub mod held;
 pub mod job;
 pub mod link;
-pub mod status;
 pub mod surroundings;
 pub mod tokens;
+
+// What C sees, in the order of the header.
+pub mod status;
+
 pub mod world;
+
+pub mod chunk;

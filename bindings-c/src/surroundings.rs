@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use crate::status::{Fault, PX_ERR_FOREIGN_WORLD, PX_ERR_PROTOCOL};
 
 /// The variable that names the socket to the agent.
-pub const SOCKET: &str = "PX_FD";
+pub(crate) const SOCKET: &str = "PX_FD";
 
 /// Names of variables by which others tell how many processes they have started as one program.
 const FOREIGN: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];

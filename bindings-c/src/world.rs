@@ -307,9 +307,6 @@ pub extern "C" fn px_host() -> *const c_char {
 ///
 /// pxrun says `why`, which may be NULL; where no pxrun feeds this program it goes to stderr. It
 /// returns only where it cannot do that.
-///
-/// # Safety
-/// `why` must be NULL or end with a NUL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_abort(status: c_int, why: *const c_char) -> c_int {
     boundary::status(|| {

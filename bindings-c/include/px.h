@@ -1,0 +1,252 @@
+/*
+ * libpx, the C library of pxrun.
+ *
+ *   who this program is      px_init, px_rank, px_size, px_host, px_abort, px_finalize
+ *   its chunks of the input  px_chunk_next, px_chunk_data, px_record_next, px_emit, px_chunk_release
+ *   messages to other ranks  px_send, px_recv, px_probe
+ *   jobs of its own          px_job_new, px_job_run, px_job_result
+ *   what went wrong          px_strerror, px_last_error
+ *
+ * For a program that `pxrun --contract px` starts: px_init, then px_chunk_next until PX_END; each
+ * chunk is looked at in place, given output by px_emit and released; px_finalize. Ranks of such a
+ * job send messages to each other by px_send and px_recv. Started by nobody, the same program is a
+ * world of one on its stdin and stdout. For a program that has a job run: px_job_new and what
+ * follows there.
+ *
+ * Functions answer 0 (PX_OK), PX_END, which is positive, or an error, which is negative; where they
+ * answer with a number it is 0 or more. What errors mean is said beside their names;
+ * px_last_error has the full text of the last one in this thread.
+ *
+ * Any thread may call any function at any time, but what is said with px_chunk and px_job. In a
+ * process that was forked from the one that uses libpx all calls are PX_ERR_FORK; a program that is
+ * exec'ed there is a new one. Where NULL makes no sense, it is PX_ERR_ARGUMENT.
+ *
+ * libpx installs no signal handler, starts no thread but for jobs with a callback, and changes
+ * nothing of the process but its environment: px_init takes PX_FD out of it.
+ */
+
+#ifndef PX_H
+#define PX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// The call did what it should.
+#define PX_OK 0
+
+// There is nothing further: no chunk, no record.
+#define PX_END 1
+
+// An argument cannot be right: NULL where that makes no sense, a bad length, an unknown flag.
+#define PX_ERR_ARGUMENT -1
+
+// Not now: before `px_init`, after `px_finalize`, or `px_init` for the second time.
+#define PX_ERR_STATE -2
+
+// This program reads its input from stdin: pxrun was not told `--contract px`.
+#define PX_ERR_NOT_FED -3
+
+// Another launcher made this process one of several; each of them would be a world of one.
+#define PX_ERR_FOREIGN_WORLD -4
+
+// The job that this program is part of does not have this.
+#define PX_ERR_MODE -5
+
+// No such handle: it was released or freed, or never was one.
+#define PX_ERR_HANDLE -6
+
+// The handle was in use when a bug of libpx showed; all that is left is to release or free it.
+#define PX_ERR_POISONED -7
+
+// The process was forked from the one that uses libpx.
+#define PX_ERR_FORK -8
+
+// The input is not what it was when the job began; nothing of the chunk was committed.
+#define PX_ERR_INPUT_CHANGED -9
+
+// Chunks are held: `PX_CHUNKS_MAX` of them and no more fits, or any at `px_finalize`.
+#define PX_ERR_HELD -10
+
+// The other rank has finished or died.
+#define PX_ERR_PEER_GONE -11
+
+// The message is longer than the buffer, and waits still.
+#define PX_ERR_TRUNCATED -12
+
+// The time was over.
+#define PX_ERR_TIMEOUT -13
+
+// This combination is not supported.
+#define PX_ERR_UNSUPPORTED -14
+
+// MPI is not initialised, or finalised already.
+#define PX_ERR_MPI_STATE -15
+
+// MPI was initialised without the threads that are needed, or this is not its thread.
+#define PX_ERR_MPI_THREAD -16
+
+// A call of MPI failed.
+#define PX_ERR_MPI -17
+
+// The helper cannot be found or started, or ended without a word.
+#define PX_ERR_HELPER -18
+
+// The job failed; `px_job_result` and `px_last_error` say how.
+#define PX_ERR_JOB -19
+
+// A system call failed; `px_last_error` names it.
+#define PX_ERR_SYSTEM -20
+
+// There is not enough memory.
+#define PX_ERR_MEMORY -21
+
+// The other end is of another version, breaks the protocol, or is gone.
+#define PX_ERR_PROTOCOL -22
+
+// Another thread uses the handle right now.
+#define PX_ERR_BUSY -23
+
+// A bug in libpx.
+#define PX_ERR_INTERNAL -24
+
+// First number of the version of libpx that a program was compiled with.
+#define PX_VERSION_MAJOR 0
+
+// Second number of that version.
+#define PX_VERSION_MINOR 1
+
+// Third number of that version.
+#define PX_VERSION_PATCH 0
+
+// A flag of `px_init`: chunks are copies of their own, which nobody can cut short.
+#define PX_INIT_PRIVATE 1
+
+// Most chunks that a program may hold at once.
+#define PX_CHUNKS_MAX 8
+
+// Releases a chunk that was processed: its output becomes part of the job's.
+#define PX_COMMIT 0
+
+// Releases a chunk that could not be processed: its output is dropped.
+#define PX_FAIL 1
+
+// A chunk of the input that this program holds: whole records, as pxrun dealt them.
+//
+// `px_chunk_next` gives it and `px_chunk_release` frees it; a program holds up to `PX_CHUNKS_MAX`
+// at once. What a pointer of this type points to is nothing that a program could look at: the
+// functions below tell, and a stale or wrong one is an error and no crash.
+//
+// Threads: one uses a chunk at a time, and it may be passed on to another. Different chunks are
+// independent of each other. Functions that take a `const px_chunk *` may be called by several
+// threads at once; a call that finds another one at work on the chunk is `PX_ERR_BUSY`.
+typedef struct px_chunk px_chunk;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Begins the use of libpx: finds out which world this program is part of.
+//
+// Started by `pxrun --contract px` it takes its chunks from pxrun; started by pxrun without that it
+// knows its rank and reads stdin; started by nobody it is a world of one, which cuts its stdin into
+// chunks and writes its output to stdout. A program that another launcher has started several
+// times is none of these: `PX_ERR_FOREIGN_WORLD`.
+//
+// `flags` is 0 or `PX_INIT_PRIVATE`. Call it once, from any thread, before others use libpx; it
+// takes `PX_FD` out of the environment, so no other thread should read that meanwhile. Jobs
+// (`px_job_new`) need no `px_init`.
+int px_init(unsigned int flags);
+
+// Ends the use of libpx; it cannot begin again.
+//
+// While chunks are held this is `PX_ERR_HELD`, and nothing has happened: none of them is
+// committed, and they can still be released. A program that pxrun feeds must come here, unless it
+// holds nothing and has reached the end of its input; else it counts as failed.
+int px_finalize(void);
+
+// This program's rank, from 0 to `px_size() - 1`; or a status below 0.
+int px_rank(void);
+
+// World size: all ranks of the job; or a status below 0.
+int px_size(void);
+
+// This program's place among the ranks of its host, from 0; or a status below 0.
+int px_local_rank(void);
+
+// All ranks of this program's host; or a status below 0.
+int px_local_size(void);
+
+// What this program's host is called; NULL before `px_init`. It is valid to the program's end.
+const char *px_host(void);
+
+// Ends the whole job with `status`, from 1 to 255, and this program with it, as `_exit` does.
+//
+// pxrun says `why`, which may be NULL; where no pxrun feeds this program it goes to stderr. It
+// returns only where it cannot do that.
+int px_abort(int status, const char *why);
+
+// The version of the libpx that runs, as "1.2.3".
+const char *px_version(void);
+
+// What a status means, in words; never NULL.
+const char *px_strerror(int status);
+
+// The full text of the last call that failed in this thread: what, where, the value found and the
+// way out; "" if none has. It is valid until the next call that fails in this thread.
+const char *px_last_error(void);
+
+// Takes the next chunk of the input, and waits for it.
+//
+// `*chunk` is the chunk with `PX_OK`, else NULL. The answer is `PX_END` when this rank gets no
+// further chunk, `PX_ERR_NOT_FED` where pxrun was started without `--contract px`, `PX_ERR_HELD`
+// while `PX_CHUNKS_MAX` chunks are held, and `PX_ERR_INPUT_CHANGED` for a chunk that its file
+// does not have any more; the next call goes on with the next chunk.
+//
+// Take the next chunk before the last one is released, and its way here is over while you compute.
+int px_chunk_next(px_chunk **chunk);
+
+// The first byte of a chunk; NULL for no chunk, and only then.
+//
+// The bytes are the input itself where that lies on this host, else a copy. They must not be
+// written to, are not NUL-terminated, and can be read until the chunk is released; one byte behind
+// the last one can be read too, whatever it is. Where somebody cuts the file short meanwhile,
+// reading what it has no more is a SIGBUS; `PX_INIT_PRIVATE` gives copies instead.
+const void *px_chunk_data(const px_chunk *chunk);
+
+// How many bytes a chunk has; 0 for no chunk.
+size_t px_chunk_length(const px_chunk *chunk);
+
+// The number of a chunk, from 0 in the order of the input; `UINT64_MAX` for no chunk.
+uint64_t px_chunk_index(const px_chunk *chunk);
+
+// Where a chunk begins in the input, all files one behind the other; `UINT64_MAX` for no chunk.
+uint64_t px_chunk_offset(const px_chunk *chunk);
+
+// How often a chunk was dealt to some rank, this time included, so from 1; or a status below 0.
+int px_chunk_attempt(const px_chunk *chunk);
+
+// Shows the next record of a chunk, without its delimiter; `PX_END` after the last one.
+//
+// The bytes are those of `px_chunk_data`, with all that is said there.
+int px_record_next(px_chunk *chunk, const void **record, size_t *length);
+
+// Gives output to a chunk: it is copied before this returns, and becomes part of the job's output
+// when the chunk is released with `PX_COMMIT`, all of it once, and none of it otherwise.
+//
+// Where pxrun keeps an order, output stands where its chunk stands. `bytes` may be NULL where
+// `length` is 0. `PX_ERR_NOT_FED` where pxrun was started without `--contract px`.
+int px_emit(px_chunk *chunk, const void *bytes, size_t length);
+
+// Ends the use of a chunk and frees it, whatever the answer.
+//
+// `how` is `PX_COMMIT` or `PX_FAIL`. With `PX_FAIL` its output is dropped, and pxrun deals it again
+// or ends the job, as it was told to; alone, nothing more happens. `PX_ERR_INPUT_CHANGED`: the
+// file is not what it was when the job began, so nothing was committed. A second release is
+// `PX_ERR_HANDLE`, and so is that of a chunk that a callback was called with.
+int px_chunk_release(px_chunk *chunk, int how);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* PX_H */
