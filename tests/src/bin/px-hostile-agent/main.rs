@@ -24,7 +24,7 @@ use px_runtime::link::packing::Packer;
 use px_runtime::link::preamble;
 use px_runtime::link::seal::{self, HANDSHAKE_BYTES, Opener, RECORD_OVERHEAD, Sealer, Side, Terms};
 use px_runtime::link::secret::Secret;
-use px_runtime::message::{Ended, ExitStatus, FromAgent, ToAgent};
+use px_runtime::message::{Conduct, Ended, ExitStatus, FromAgent, ToAgent};
 
 /// How often it says that it lives.
 const BEAT: Duration = Duration::from_millis(100);
@@ -621,6 +621,7 @@ fn ended(copy: &Copy, status: ExitStatus, stopped: bool) -> Ended {
         printed: copy.printed,
         complained: 0,
         stopped,
+        conduct: Conduct::Stranger,
     }
 }
 
