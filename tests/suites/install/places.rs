@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use px_tests::Scratch;
@@ -94,6 +94,50 @@ fn a_prefix_that_was_moved_still_works_and_nothing_in_it_knew_where_it_was() {
         assert!(memchr::memmem::find(&bytes, old).is_none(), "{name}");
     }
     works(&Prefix::of(moved));
+}
+
+/// Has `cat` run on the file that it is given, and its output put into `out`.
+const JOB: &str = r#"#include <px.h>
+#include <stdio.h>
+
+int main(int argc, char **argv) {
+    const char *const cat[] = {"cat", NULL};
+    px_job *job;
+    int status = argc == 2 ? px_job_new(&job) : PX_ERR_ARGUMENT;
+    if (status == PX_OK) status = px_job_input(job, argv[1]);
+    if (status == PX_OK) status = px_job_command(job, cat);
+    if (status == PX_OK) status = px_job_order(job, PX_ORDER_INPUT);
+    if (status == PX_OK) status = px_job_output_path(job, "out");
+    if (status == PX_OK) status = px_job_run(job);
+    if (status != PX_OK) fprintf(stderr, "%s\n", px_last_error());
+    return status == PX_OK ? 0 : status == PX_ERR_HELPER ? 2 : 1;
+}
+"#;
+
+#[test]
+fn a_job_is_run_by_the_pxrun_of_its_prefix_unless_a_variable_names_another() {
+    let scratch = Scratch::new();
+    let moved = scratch.at("elsewhere");
+    stdout(Command::new("cp").arg("-a").arg(installed().path()).arg(&moved));
+    let prefix = Prefix::of(&moved);
+    let source = scratch.file("job.c", JOB);
+    let mut cc = prefix.command("cc");
+    cc.arg(&source).arg("-o").arg(scratch.at("job"));
+    quiet(cc.args(prefix.pkg_config(&["--cflags", "--libs", "px"])));
+    let run = |helper: Option<PathBuf>| {
+        let mut job = Command::new(scratch.at("job"));
+        job.arg(&source).current_dir(scratch.path()).env("LD_LIBRARY_PATH", prefix.at("lib"));
+        job.env_remove("PX_HELPER").envs(helper.map(|path| ("PX_HELPER", path)));
+        let output = job.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+
+    assert_eq!(run(None), (Some(0), String::new()));
+    assert_eq!(String::from_utf8(scratch.read("out")).unwrap(), JOB);
+    fs::remove_file(prefix.at("bin/pxrun")).unwrap();
+    let (code, said) = run(None);
+    assert!(code == Some(2) && said.contains(moved.to_str().unwrap()), "{code:?}: {said}");
+    assert_eq!(run(Some(installed().at("bin/pxrun"))), (Some(0), String::new()));
 }
 
 #[test]
