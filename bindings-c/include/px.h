@@ -130,6 +130,24 @@
 // Releases a chunk that could not be processed: its output is dropped.
 #define PX_FAIL 1
 
+// Chunk i goes to rank i mod the number of ranks.
+#define PX_DEAL_ROUND_ROBIN 0
+
+// Each rank gets one contiguous run of chunks.
+#define PX_DEAL_BLOCK 1
+
+// A chunk goes to whichever rank is free.
+#define PX_DEAL_DYNAMIC 2
+
+// Output comes as it comes: whole lines, or whole chunks.
+#define PX_ORDER_NONE 0
+
+// Output comes in the order of the input.
+#define PX_ORDER_INPUT 1
+
+// Output of rank 0 comes first, then that of rank 1, and so on.
+#define PX_ORDER_RANK 2
+
 // A chunk of the input that this program holds: whole records, as pxrun dealt them.
 //
 // `px_chunk_next` gives it and `px_chunk_release` frees it; a program holds up to `PX_CHUNKS_MAX`
@@ -140,6 +158,29 @@
 // independent of each other. Functions that take a `const px_chunk *` may be called by several
 // threads at once; a call that finds another one at work on the chunk is `PX_ERR_BUSY`.
 typedef struct px_chunk px_chunk;
+
+// A job that this program runs: what to read, what to run on it, where to put the output.
+//
+// Made by px_job_new(), freed by px_job_free(); what was never set is as pxrun has it, but for input
+// and output, which are none. It can be run again and again, and changed in between. Any thread may
+// use it, one at a time: a second one gets PX_ERR_BUSY.
+typedef struct px_job px_job;
+
+// What a job came to.
+typedef struct {
+  // As pxrun's exit status: 0, or that of a copy that failed, or 125 and above.
+  int status;
+  // Chunks that were dealt.
+  uint64_t chunks;
+  // Their length, in bytes.
+  uint64_t input_bytes;
+  // Bytes of output that were written.
+  uint64_t output_bytes;
+} px_result;
+
+// Takes output of a job, in order, in the thread that is in px_job_run(); returns 0, or anything else to
+// end the job. The bytes are there until it returns. No exception and no jump may leave it.
+typedef int (*px_output_callback)(const void *bytes, size_t length, void *user);
 
 #ifdef __cplusplus
 extern "C" {
@@ -244,6 +285,74 @@ int px_emit(px_chunk *chunk, const void *bytes, size_t length);
 // file is not what it was when the job began, so nothing was committed. A second release is
 // `PX_ERR_HANDLE`, and so is that of a chunk that a callback was called with.
 int px_chunk_release(px_chunk *chunk, int how);
+
+// Makes a job of which nothing is set.
+int px_job_new(px_job **job);
+
+// Frees a job; its handle is none from then on. PX_ERR_BUSY while it runs.
+int px_job_free(px_job *job);
+
+// Runs a job to its end. PX_ERR_JOB when it failed: px_job_result() has its status then, and
+// px_last_error() what was said. It needs no px_init().
+//
+// The job is run by a helper, the program `pxrun` that was installed with libpx or that the variable
+// PX_HELPER names, which is no child of this process: wait() does not see it. It has this process's
+// environment, working directory, limits and umask as they are now. When this process ends, in whatever
+// way, the job does.
+int px_job_run(px_job *job);
+
+// Tells what the last run of a job came to. PX_ERR_STATE where it was not run, or did not begin.
+int px_job_result(const px_job *job, px_result *result);
+
+// Adds a file to the input; several are read one after the other. Without any the input is empty.
+int px_job_input(px_job *job, const char *path);
+
+// Sets what a record is: "lines", "nul" or "bytes=N".
+int px_job_records(px_job *job, const char *records);
+
+// Sets how large a chunk is: whole records, together at least so many bytes.
+int px_job_chunk_size(px_job *job, uint64_t bytes);
+
+// Sets how large a chunk is: so many records.
+int px_job_chunk_records(px_job *job, uint64_t records);
+
+// Sets the number of ranks; without it there is one for each core that may be used.
+int px_job_ranks(px_job *job, int ranks);
+
+// Sets who gets a chunk: one of PX_DEAL_*.
+int px_job_deal(px_job *job, int deal);
+
+// Sets in what order output comes: one of PX_ORDER_*.
+int px_job_order(px_job *job, int order);
+
+// Sets the command that every rank runs, a filter from its stdin to its stdout. `argv` is its name
+// and its arguments, NULL after the last.
+int px_job_command(px_job *job, const char *const *argv);
+
+// Has the output put into a file, which a job that goes well replaces.
+int px_job_output_path(px_job *job, const char *path);
+
+// Has the output written to a descriptor. The job has a copy of it: this one may be closed.
+int px_job_output_fd(px_job *job, int fd);
+
+// Has the output given to a function, called with `user` by the thread that is in px_job_run().
+int px_job_output_callback(px_job *job, px_output_callback callback, void *user);
+
+// Has all that copies print on stderr, and all that pxrun says, written to a descriptor. The job has a
+// copy of it: this one may be closed. Without this the last 64 KiB are px_last_error()'s where the job
+// fails, and nobody's where it does not.
+int px_job_errors_fd(px_job *job,
+                     int fd);
+
+// Names the hosts that run ranks, as pxrun's `-H` does: "node1,node2:4".
+int px_job_hosts(px_job *job, const char *hosts);
+
+// Names a file that lists hosts that run ranks; several add up.
+int px_job_hostfile(px_job *job, const char *path);
+
+// Sets any other long option of pxrun, named without its dashes; `value` is NULL for one without.
+// What pxrun does not know it says when the job is run.
+int px_job_option(px_job *job, const char *name, const char *value);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -79,14 +79,11 @@ fn change(job: *mut px_job, work: impl FnOnce(&mut Job) -> Result<(), Fault>) ->
 }
 
 /// Makes a job of which nothing is set.
-///
-/// # Safety
-/// `job` is NULL or a place for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_new(job: *mut *mut px_job) -> c_int {
     status(|| {
         // SAFETY: as the caller promises.
-        let place = unsafe { out(job, "job") }?;
+        let mut place = unsafe { out(job, "job") }?;
         let token = JOBS.put(Box::default());
         let token = token.map_err(|_| Fault::new(PX_ERR_MEMORY, "there are 1024 jobs already"))?;
         place.set(std::ptr::without_provenance_mut(token));
@@ -113,14 +110,11 @@ pub extern "C" fn px_job_run(job: *mut px_job) -> c_int {
 }
 
 /// Tells what the last run of a job came to. PX_ERR_STATE where it was not run, or did not begin.
-///
-/// # Safety
-/// `result` is NULL or a place for one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_result(job: *const px_job, result: *mut px_result) -> c_int {
     status(|| {
         // SAFETY: as the caller promises.
-        let place = unsafe { out(result, "result") }?;
+        let mut place = unsafe { out(result, "result") }?;
         let found = JOBS.look(job.addr(), |job| job.result)?;
         let found = found.ok_or_else(|| {
             Fault::new(PX_ERR_STATE, "this job has no result: it was not run, or did not begin")

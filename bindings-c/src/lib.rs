@@ -24,7 +24,6 @@
 pub mod alone;
 pub mod boundary;
 pub mod held;
-pub mod job;
 pub mod link;
 pub mod surroundings;
 pub mod tokens;
@@ -35,3 +34,5 @@ pub mod status;
 pub mod world;
 
 pub mod chunk;
+
+pub mod job;

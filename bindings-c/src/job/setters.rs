@@ -23,9 +23,6 @@ pub const PX_ORDER_RANK: c_int = 2;
 const MOST_RANKS: c_int = 1 << 20;
 
 /// Takes a text of the caller's in a setter.
-///
-/// # Safety
-/// As [`text`].
 unsafe fn change_by_text(
     job: *mut px_job,
     value: *const c_char,
@@ -40,9 +37,6 @@ unsafe fn change_by_text(
 }
 
 /// Adds a file to the input; several are read one after the other. Without any the input is empty.
-///
-/// # Safety
-/// `path` is NULL or ends with a NUL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_input(job: *mut px_job, path: *const c_char) -> c_int {
     // SAFETY: as the caller promises.
@@ -50,9 +44,6 @@ pub unsafe extern "C" fn px_job_input(job: *mut px_job, path: *const c_char) -> 
 }
 
 /// Sets what a record is: "lines", "nul" or "bytes=N".
-///
-/// # Safety
-/// `records` is NULL or ends with a NUL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_records(job: *mut px_job, records: *const c_char) -> c_int {
     let set = |job: &mut Job, records: &CStr| {
@@ -131,9 +122,6 @@ fn set_choice(
 
 /// Sets the command that every rank runs, a filter from its stdin to its stdout. `argv` is its name
 /// and its arguments, NULL after the last.
-///
-/// # Safety
-/// `argv` is NULL, or a list of strings, each ending with a NUL, that ends with NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_command(job: *mut px_job, argv: *const *const c_char) -> c_int {
     change(job, |job| {
@@ -144,9 +132,6 @@ pub unsafe extern "C" fn px_job_command(job: *mut px_job, argv: *const *const c_
 }
 
 /// Has the output put into a file, which a job that goes well replaces.
-///
-/// # Safety
-/// `path` is NULL or ends with a NUL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_output_path(job: *mut px_job, path: *const c_char) -> c_int {
     let set = |job: &mut Job, path: &CStr| {
@@ -170,9 +155,6 @@ pub extern "C" fn px_job_output_fd(job: *mut px_job, fd: c_int) -> c_int {
 }
 
 /// Has the output given to a function, called with `user` by the thread that is in px_job_run().
-///
-/// # Safety
-/// `callback` may be called with `user` as long as the job has it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_output_callback(
     job: *mut px_job,
@@ -200,9 +182,6 @@ pub extern "C" fn px_job_errors_fd(job: *mut px_job, fd: c_int) -> c_int {
 }
 
 /// Names the hosts that run ranks, as pxrun's `-H` does: "node1,node2:4".
-///
-/// # Safety
-/// `hosts` is NULL or ends with a NUL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_hosts(job: *mut px_job, hosts: *const c_char) -> c_int {
     let set = |job: &mut Job, hosts: &CStr| {
@@ -214,9 +193,6 @@ pub unsafe extern "C" fn px_job_hosts(job: *mut px_job, hosts: *const c_char) ->
 }
 
 /// Names a file that lists hosts that run ranks; several add up.
-///
-/// # Safety
-/// `path` is NULL or ends with a NUL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_hostfile(job: *mut px_job, path: *const c_char) -> c_int {
     // SAFETY: as the caller promises.
@@ -225,9 +201,6 @@ pub unsafe extern "C" fn px_job_hostfile(job: *mut px_job, path: *const c_char) 
 
 /// Sets any other long option of pxrun, named without its dashes; `value` is NULL for one without.
 /// What pxrun does not know it says when the job is run.
-///
-/// # Safety
-/// `name` and `value` are NULL or end with a NUL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_option(
     job: *mut px_job,
