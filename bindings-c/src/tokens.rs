@@ -5,8 +5,8 @@
 //! program does with it. A slot is a lock that nobody waits for: who comes while another thread is
 //! inside is told so, and a panic inside leaves the slot poisoned.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{RwLock, RwLockWriteGuard, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard, TryLockError};
 
 use crate::status::{Fault, PX_ERR_BUSY, PX_ERR_HANDLE, PX_ERR_POISONED};
 
@@ -23,6 +23,8 @@ pub struct Table<T, const N: usize> {
 }
 
 struct Slot<T> {
+    /// Told without the lock: whoever looks for a free slot must not be in the way of one in use.
+    in_use: AtomicBool,
     uses: AtomicUsize,
     value: RwLock<Option<Box<T>>>,
 }
@@ -37,7 +39,8 @@ pub struct Taken<T> {
 
 impl<T> Slot<T> {
     const fn new() -> Slot<T> {
-        Slot { uses: AtomicUsize::new(0), value: RwLock::new(None) }
+        let (in_use, uses) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Slot { in_use, uses, value: RwLock::new(None) }
     }
 }
 
@@ -56,9 +59,8 @@ impl<T, const N: usize> Table<T, N> {
     /// The value.
     pub fn put(&self, value: Box<T>) -> Result<usize, Box<T>> {
         for (number, slot) in self.slots.iter().enumerate() {
-            if let Ok(mut place) = slot.value.try_write()
-                && place.is_none()
-            {
+            if !slot.in_use.swap(true, Ordering::Acquire) {
+                let mut place = slot.value.write().unwrap_or_else(PoisonError::into_inner);
                 *place = Some(value);
                 let uses = slot.uses.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
                 return Ok(uses << (KIND_BITS + SLOT_BITS) | number << KIND_BITS | self.kind);
@@ -128,6 +130,8 @@ impl<T, const N: usize> Table<T, N> {
         }
         let value = place.take().ok_or_else(|| self.unknown())?;
         slot.value.clear_poison();
+        drop(place);
+        slot.in_use.store(false, Ordering::Release);
         Ok(Taken { value, poisoned })
     }
 
@@ -208,6 +212,26 @@ mod tests {
         assert_eq!(inside.unwrap_err().status, PX_ERR_BUSY);
         let both = table.look(token, |_| table.look(token, |value| *value));
         assert_eq!(both, Ok(Ok(7)));
+    }
+
+    #[test]
+    fn who_puts_values_in_is_in_nobodys_way() {
+        static MANY: Table<u32, 4> = Table::new(3, "thing");
+        let token = MANY.put(Box::new(0)).unwrap();
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                for _ in 0..100_000 {
+                    let other = MANY.put(Box::new(1)).unwrap();
+                    assert!(MANY.take(other).is_ok());
+                }
+            });
+            for number in 0..100_000 {
+                assert_eq!(
+                    MANY.change(token, |value| Ok(std::mem::replace(value, number + 1))),
+                    Ok(number)
+                );
+            }
+        });
     }
 
     #[test]
