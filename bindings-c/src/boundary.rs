@@ -16,7 +16,7 @@ use std::sync::Once;
 
 use px_runtime::sys::fork;
 
-pub use callback::{OutputCallback, px_output_callback};
+pub use callback::{ChunkCallback, OutputCallback, px_chunk_callback, px_output_callback};
 
 use crate::status::{Fault, PX_ERR_FORK, PX_ERR_INTERNAL, remember};
 
@@ -30,7 +30,11 @@ pub fn value<T>(otherwise: T, work: impl FnOnce() -> Result<T, Fault>) -> T {
     guarded(work).unwrap_or(otherwise)
 }
 
-fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+/// Does work that answers by itself: no panic leaves it, and its failure is this thread's last one.
+///
+/// # Errors
+/// Those of the work; `PX_ERR_FORK`, `PX_ERR_INTERNAL`.
+pub fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     let done = match fork::in_forked_child() {
         true => Err(Fault::new(
             PX_ERR_FORK,

@@ -6,10 +6,12 @@
 //! | `job/words.rs` | that as words of a command line, without I/O |
 //! | `job/find.rs`, `job/start.rs` | the helper, which runs the job: where it is, how it is started |
 //! | `job/helper.rs` | one that runs: told its job, listened to |
+//! | `job/guest.rs` | a rank that is a thread here and calls a function |
 //! | `job/said.rs` | what a job says, in bounded memory |
 //! | `job/run.rs` | all of it together |
 
 mod find;
+mod guest;
 mod helper;
 mod run;
 mod said;
@@ -20,7 +22,7 @@ mod words;
 use std::ffi::c_int;
 use std::os::fd::OwnedFd;
 
-use crate::boundary::{OutputCallback, out, status};
+use crate::boundary::{ChunkCallback, OutputCallback, out, status};
 use crate::status::{Fault, PX_ERR_MEMORY, PX_ERR_STATE, PX_OK};
 use crate::tokens::Table;
 pub use setters::*;
@@ -62,10 +64,22 @@ enum Output {
     Callback(OutputCallback),
 }
 
+/// What the ranks do.
+#[derive(Default)]
+enum Work {
+    #[default]
+    None,
+    /// They run the command that the words name.
+    Command,
+    /// They are threads that call this.
+    Callback(ChunkCallback),
+}
+
 /// A job as it was described, and what it came to.
 #[derive(Default)]
 struct Job {
     words: Words,
+    work: Work,
     output: Output,
     errors: Option<OwnedFd>,
     result: Option<px_result>,

@@ -156,6 +156,11 @@ pub fn of_a_program(options: &Options, variables: Variables<'_>) -> Result<Choic
     })
 }
 
+/// The choice where nothing is started: the work is done in the program that runs the job.
+pub fn of_guests() -> Choice {
+    Choice { way: Way::Local, reason: "as a program does the work itself".to_owned() }
+}
+
 fn by_variable(word: &OsStr) -> Result<Backend, Message> {
     let found = BACKENDS.iter().find(|(known, _)| word == *known);
     found.map(|(_, backend)| *backend).ok_or_else(|| {

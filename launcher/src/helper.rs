@@ -9,7 +9,9 @@
 //!
 //! The job is the words of a command line, so whatever pxrun can do a program can have done. Its
 //! standard output and error are where the program wants the job's; its standard input is empty.
-//! When the program ends, in whatever way, so does its end of the socket, and with it the job.
+//! Where the work is to be done by functions of the program, no copy is started: each rank is a guest, a
+//! socket to a thread there. When the program ends, in whatever way, so does its end of the socket, and
+//! with it the job.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -18,11 +20,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
+use px_runtime::agent::Guest;
 use px_runtime::failure::Message;
 use px_runtime::libpx::helper::{
-    Account, HEADER, HelperError, Request, SOCKET, decode, decode_header, encode,
+    Account, HEADER, HelperError, MOST_GUESTS, Request, SOCKET, decode, decode_header, encode,
 };
-use px_runtime::sys::fd::take_inherited_socket;
+use px_runtime::sys::fd::take_inherited_sockets;
 
 pub use px_runtime::libpx::helper::ENTRANCE;
 
@@ -34,14 +37,24 @@ use crate::{Asker, Planned, Refusal, dry_run, of_root, planned, printed, say};
 /// # Errors
 /// That there is no socket, or no job comes over it.
 pub fn run() -> Result<ExitCode, Refusal> {
-    let socket = take_inherited_socket(SOCKET).map_err(|errno| {
+    let sockets = take_inherited_sockets(SOCKET, MOST_GUESTS).map_err(|errno| {
         Message::new(format!("`{ENTRANCE}` is for libpx alone: descriptor {SOCKET}: {errno}"))
     })?;
-    let mut line = UnixStream::from(socket);
+    let mut sockets = sockets.into_iter();
+    let Some(mut line) = sockets.next().map(UnixStream::from) else {
+        return Err(Message::new("there is no socket").into());
+    };
     let request = hear(&mut line)?;
+    if sockets.len() != request.guests.len() {
+        let (found, wanted) = (sockets.len(), request.guests.len());
+        let text = format!("{wanted} sockets must come with the job of a program, found {found}");
+        return Err(Message::new(text).into());
+    }
     let mut line = Some(OwnedFd::from(line));
     let words = request.words.into_iter().map(OsString::from_vec).collect();
-    let account = carry_out(words, &mut line).unwrap_or_else(|refusal| {
+    let guests = sockets.zip(request.guests);
+    let guests = guests.map(|(socket, place)| Guest { socket, place }).collect();
+    let account = carry_out(words, guests, &mut line).unwrap_or_else(|refusal| {
         say(&refusal.message.render("error"));
         Account { status: refusal.status, ..Account::default() }
     });
@@ -65,8 +78,12 @@ fn hear(line: &mut UnixStream) -> Result<Request, Message> {
     decode(&bytes).map_err(wrong)
 }
 
-fn carry_out(words: Vec<OsString>, line: &mut Option<OwnedFd>) -> Result<Account, Refusal> {
-    let plan = match planned(words.clone(), Asker::Program)? {
+fn carry_out(
+    words: Vec<OsString>,
+    guests: Vec<Guest>,
+    line: &mut Option<OwnedFd>,
+) -> Result<Account, Refusal> {
+    let plan = match planned(words.clone(), Asker::Program, guests)? {
         Planned::Job(plan) => *plan,
         Planned::Text(text) => return of_text(text),
     };

@@ -44,6 +44,7 @@ mod world;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
+use px_runtime::agent::Guest;
 use px_runtime::failure::{Message, OWN};
 use px_runtime::sys::fd::secure_standard_streams;
 
@@ -155,7 +156,7 @@ fn entrance(words: &[OsString]) -> Option<Entrance<'_>> {
 /// Does this process's part of a job.
 fn job(words: Vec<OsString>, start: Option<fabric::Start>) -> Result<ExitCode, Refusal> {
     let asker = if start.is_some() { Asker::UserOfMany } else { Asker::User };
-    let planned = planned(words.clone(), asker);
+    let planned = planned(words.clone(), asker, Vec::new());
     let variables = |name: &str| std::env::var_os(name);
     let world = world::told(&variables).ok().flatten().filter(World::is_shared);
     let asked = match (planned, world) {
@@ -199,7 +200,7 @@ fn of_root(
 fn plan_for_mpi(words: Vec<OsString>) -> Result<Plan, Refusal> {
     match options::parse(words::split(words)?)? {
         options::Asked::Job(options) => {
-            Ok(plan::plan(*options, backend::handed_over())?.over_mpi()?)
+            Ok(plan::plan(*options, backend::handed_over(), Vec::new())?.over_mpi()?)
         }
         options::Asked::Help | options::Asked::Version => Err(Message::new("no job").into()),
     }
@@ -222,7 +223,7 @@ enum Asker {
     Program,
 }
 
-fn planned(words: Vec<OsString>, asker: Asker) -> Result<Planned, Refusal> {
+fn planned(words: Vec<OsString>, asker: Asker, guests: Vec<Guest>) -> Result<Planned, Refusal> {
     let split = words::split(words)?;
     let options = match options::parse(split)? {
         options::Asked::Job(options) => options,
@@ -233,9 +234,10 @@ fn planned(words: Vec<OsString>, asker: Asker) -> Result<Planned, Refusal> {
     let choice = match asker {
         Asker::User => backend::choose(&options, &variables)?,
         Asker::UserOfMany => backend::among_others(&options, &variables)?,
-        Asker::Program => backend::of_a_program(&options, &variables)?,
+        Asker::Program if guests.is_empty() => backend::of_a_program(&options, &variables)?,
+        Asker::Program => backend::of_guests(),
     };
-    let mut plan = plan::plan(*options, choice)?;
+    let mut plan = plan::plan(*options, choice, guests)?;
     if asker == Asker::UserOfMany || plan.way == Way::Mpi {
         plan = plan.over_mpi()?;
     }

@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use px_runtime::agent::Guest;
 use px_runtime::agent::assignment::{Binding, VARIABLES};
 use px_runtime::engine;
 use px_runtime::failure::Message;
@@ -75,6 +76,8 @@ pub struct Plan {
     pub allocation: Option<Allocation>,
     /// Which hosts to use; `None` for this one.
     pub listing: Option<Listing>,
+    /// Who does the work of the copies where a program runs a job of its own functions.
+    pub guests: Vec<Guest>,
     /// Said before the job begins.
     pub notes: Vec<String>,
 }
@@ -117,11 +120,11 @@ impl Plan {
     }
 }
 
-/// Makes the plan.
+/// Makes the plan; where there are `guests`, the command is but a name for what they do.
 ///
 /// # Errors
 /// Whatever is wrong with the options, the command or this process's limits.
-pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
+pub fn plan(options: Options, choice: Choice, guests: Vec<Guest>) -> Result<Plan, Refusal> {
     let here = std::env::current_dir().map_err(|error| {
         Message::new(format!("the working directory is gone: {error}")).help("cd to another one")
     })?;
@@ -199,11 +202,11 @@ pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
     let directory = options.raw("wdir").map(|given| here.join(given));
     let job = Job {
         command: match &listing {
-            None => {
+            None if guests.is_empty() => {
                 let directory = directory.as_deref();
                 command::resolve(&options.command, &variables, launcher_env, directory)?
             }
-            Some(_) => command::elsewhere(&options.command)?,
+            _ => command::elsewhere(&options.command)?,
         },
         // A host's login begins elsewhere.
         directory: directory.clone(),
@@ -233,6 +236,7 @@ pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
             .unwrap_or(Binding::None),
         id: job_id()?,
     };
+    check_guests(&job, &guests)?;
     check_descriptors(&job, job.ranks, listing.as_ref())?;
     if let (Some(directory), None) = (&job.directory, &listing) {
         check_directory(directory)?;
@@ -265,6 +269,7 @@ pub fn plan(options: Options, choice: Choice) -> Result<Plan, Refusal> {
         way: choice.way,
         allocation,
         listing,
+        guests,
         notes,
         job,
     })
@@ -444,6 +449,20 @@ fn variables(options: &Options) -> Result<Vec<Vec<u8>>, Message> {
         Ok([bytes, b"=", value.as_bytes()].concat())
     };
     options.all("env").into_iter().map(pair).collect()
+}
+
+/// Makes sure that guests can do the work of all copies.
+fn check_guests(job: &Job, guests: &[Guest]) -> Result<(), Message> {
+    let ranks = job.ranks.get() as usize;
+    if !guests.is_empty() && guests.len() != ranks {
+        let text = format!("{} guests cannot be {ranks} ranks", guests.len());
+        return Err(Message::new(text));
+    }
+    if !guests.is_empty() && (job.run, job.contract) != (Run::PerRank, Contract::Px) {
+        let text = "a callback runs in the program itself, and other options start copies";
+        return Err(Message::new(text).help("leave out `contract` and `run`"));
+    }
+    Ok(())
 }
 
 /// Makes sure of the directory that the copies are to run in here.

@@ -23,6 +23,7 @@ use px_runtime::sys::signal::{Signals, ignore, is_ignored, set_default};
 use px_runtime::sys::timespec;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::muster::Stopped;
@@ -99,7 +100,7 @@ pub struct Post {
 pub fn run(undertaking: Undertaking) -> Result<ExitCode, Refusal> {
     let verbose = undertaking.verbose;
     let mut front = start(undertaking, &mut None)?;
-    let reported = front.wait(None)?;
+    let reported = front.wait(&[])?;
     front.end(&reported, verbose)
 }
 
@@ -120,8 +121,11 @@ pub struct Done {
 /// What kept it from beginning; that processes of it were killed.
 pub fn run_for(undertaking: Undertaking, line: &mut Option<OwnedFd>) -> Result<Done, Refusal> {
     let verbose = undertaking.verbose;
+    let holder = line.as_ref().and_then(|line| socket_peercred(line).ok()).map(|who| who.pid);
     let mut front = start(undertaking, line)?;
-    let reported = front.wait(line.as_ref())?;
+    // A copy of it that was forked may hold the line longer than the program lives.
+    let holder = holder.map(pidfd).transpose().map_err(system("watch who wants the job"))?;
+    let reported = front.wait(&line.iter().chain(&holder).collect::<Vec<_>>())?;
     if verbose {
         tell_own_cpu(&reported);
     }
@@ -385,8 +389,8 @@ fn sweep_orphans() {
 }
 
 impl Front {
-    /// Waits until all is over; `line` is held at its other end by whoever the work is done for.
-    fn wait(&mut self, line: Option<&OwnedFd>) -> Result<Reported, Refusal> {
+    /// Waits until all is over; each of `holders` becomes readable when nobody wants the work any more.
+    fn wait(&mut self, holders: &[&OwnedFd]) -> Result<Reported, Refusal> {
         let guardian_end = pidfd(self.guardian).map_err(system("watch the guardian"))?;
         let mut reported = Reported::default();
         let grace = self.grace;
@@ -396,7 +400,7 @@ impl Front {
             let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
             let report = (!reported.over).then(|| add(&mut fds, &self.report));
             let guardian = guardian_lives.then(|| add(&mut fds, &guardian_end));
-            let line = line.map(|line| add(&mut fds, line));
+            let holders: Vec<_> = holders.iter().map(|end| add(&mut fds, end)).collect();
             let left = self.patience.map(|(end, _)| end.saturating_duration_since(Instant::now()));
             match rustix::event::poll(&mut fds, left.map(timespec).as_ref()) {
                 Ok(0) => self.lose_patience(),
@@ -405,8 +409,8 @@ impl Front {
             }
             let ready = |at: usize| !fds[at].revents().is_empty();
             let (report, ended) = (report.is_some_and(ready), guardian.is_some_and(ready));
-            if line.is_some_and(ready) {
-                // Nothing is said there any more. The guardian ends all.
+            if holders.into_iter().any(ready) {
+                // The guardian ends all.
                 exit_now(i32::from(OWN));
             }
             while let Some(signal) = self.signals.next() {

@@ -170,7 +170,11 @@ fn gather_all(
     let Some(listing) = &plan.listing else {
         let ranks: Vec<_> = (0..plan.job.ranks.get()).collect();
         let local = Local::alone(&ranks);
-        return Ok(vec![Place { name: plan.host.clone(), ranks, local, reach: Reach::Here }]);
+        let reach = match std::mem::take(&mut plan.guests) {
+            guests if guests.is_empty() => Reach::Here,
+            guests => Reach::Guests(guests),
+        };
+        return Ok(vec![Place { name: plan.host.clone(), ranks, local, reach }]);
     };
     let call = Call {
         listing,

@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use px_runtime::libpx::helper::{Account, HelperError, Request, decode, decode_header, encode};
-use px_runtime::sys::fd::{above_standard, pipe, set_nonblocking};
+use px_runtime::sys::fd::{above_standard, pipe, set_nonblocking, socketpair};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{RecvFlags, SendFlags};
 
 use super::said::Said;
 use super::start::start;
@@ -56,7 +56,7 @@ pub struct Helper {
 }
 
 impl Helper {
-    /// Starts the program at `path` and tells it its job.
+    /// Starts the program at `path` and tells it its job, with the other ends of its guests' sockets.
     ///
     /// # Errors
     /// `PX_ERR_HELPER`, `PX_ERR_SYSTEM`; `PX_ERR_ARGUMENT` for a job of too many words.
@@ -65,13 +65,15 @@ impl Helper {
         request: &Request,
         output: &Way<'_>,
         words: &Way<'_>,
+        guests: &[OwnedFd],
     ) -> Result<Helper, Fault> {
         let bytes = encode(request).map_err(|error| Fault::argument(error.to_string()))?;
         let system = |errno| Fault::system("connect to a helper", errno);
         let (line, theirs) = connection().map_err(system)?;
         let (output, out) = ends(output).map_err(system)?;
         let (words, err) = ends(words).map_err(system)?;
-        start(&path, out.as_ref().map(End::fd), err.as_ref().map(End::fd), theirs.as_fd())?;
+        let (out, err) = (out.as_ref().map(End::fd), err.as_ref().map(End::fd));
+        start(&path, out, err, theirs.as_fd(), guests)?;
         let (heard, said, declined) = (Vec::new(), Said::default(), None);
         let piece = vec![0; PIECE];
         let helper = Helper { path, line, output, words, heard, said, declined, piece };
@@ -194,8 +196,7 @@ fn take(
 /// The two ends of a socket that no child inherits; what this process has for its standard streams
 /// stays what it is, even where it has closed some.
 pub fn connection() -> Result<(OwnedFd, OwnedFd), Errno> {
-    let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
-    let (one, other) = rustix::net::socketpair(family, kind, SocketFlags::CLOEXEC, None)?;
+    let (one, other) = socketpair()?;
     Ok((above_standard(one)?, above_standard(other)?))
 }
 

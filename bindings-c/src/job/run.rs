@@ -1,26 +1,38 @@
 //! Running a job to its end.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use px_runtime::libpx::helper::Request;
+use px_runtime::libpx::helper::{self, MOST_GUESTS, Request};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
-use super::helper::{Ended, Helper, Way};
-use super::{Job, Output, find, px_result};
-use crate::status::{Fault, PX_ERR_HELPER, PX_ERR_JOB};
+use super::guest::Guest;
+use super::helper::{Ended, Helper, Way, connection};
+use super::words::Words;
+use super::{Job, Output, Work, find, px_result};
+use crate::boundary::ChunkCallback;
+use crate::status::{Fault, PX_ERR_HELPER, PX_ERR_JOB, PX_ERR_UNSUPPORTED};
+
+/// What names hosts, or a way to them.
+const OF_HOSTS: [&str; 2] = ["host", "hostfile"];
 
 /// Runs `job` and stores its result.
 ///
 /// # Errors
-/// `PX_ERR_JOB` where it failed; `PX_ERR_ARGUMENT`, `PX_ERR_HELPER`, `PX_ERR_SYSTEM` where it has no
-/// result.
+/// `PX_ERR_JOB` where it failed; `PX_ERR_ARGUMENT`, `PX_ERR_UNSUPPORTED`, `PX_ERR_HELPER`,
+/// `PX_ERR_SYSTEM` where it has no result.
 pub fn run(job: &mut Job) -> Result<(), Fault> {
     job.result = None;
-    if !job.words.have_command() {
-        return Err(Fault::argument("the job has nothing to run: px_job_command() sets it"));
-    }
-    let mut helper = start(job)?;
+    // Whoever is dropped here waits for its threads, so the helper goes first.
+    let (guests, mut helper) = match job.work {
+        Work::None => {
+            return Err(Fault::argument(
+                "the job has nothing to run: px_job_command() or px_job_callback() sets it",
+            ));
+        }
+        Work::Command => (Vec::new(), start(job, &job.words, Vec::new(), &[])?),
+        Work::Callback(callback) => with_guests(job, callback)?,
+    };
     let output = &job.output;
     let mut taker = |bytes: &[u8]| match output {
         Output::Callback(callback) => callback.take(bytes),
@@ -34,22 +46,72 @@ pub fn run(job: &mut Job) -> Result<(), Fault> {
     }
     let path = helper.path().display().to_string();
     let ended = helper.end()?;
-    judge(job, &ended, &path)
+    // Nobody is at the other ends of their sockets any more.
+    let served = guests.into_iter().map(Guest::join).fold(Ok(()), Result::and);
+    judge(job, &ended, &path, served)
 }
 
-/// Starts the helper of `job`.
+/// Starts the helper of `job` with these words and guests, of whom it gets these sockets.
 ///
 /// # Errors
 /// As those of [`Helper::start`]; there is none.
-pub fn start(job: &Job) -> Result<Helper, Fault> {
+pub fn start(
+    job: &Job,
+    words: &Words,
+    guests: Vec<helper::Guest>,
+    sockets: &[OwnedFd],
+) -> Result<Helper, Fault> {
     let output = match &job.output {
         Output::None | Output::File => Way::Nowhere,
         Output::Descriptor(fd) => Way::Descriptor(fd.as_fd()),
         Output::Callback(_) => Way::Here,
     };
-    let words = job.errors.as_ref().map_or(Way::Here, |fd| Way::Descriptor(fd.as_fd()));
-    let request = Request { words: job.words.told() };
-    Helper::start(find::helper()?, &request, &output, &words)
+    let errors = job.errors.as_ref().map_or(Way::Here, |fd| Way::Descriptor(fd.as_fd()));
+    let request = Request { words: words.told(), guests };
+    Helper::start(find::helper()?, &request, &output, &errors, sockets)
+}
+
+/// Starts the helper of a job whose ranks are threads, and these.
+fn with_guests(job: &Job, callback: ChunkCallback) -> Result<(Vec<Guest>, Helper), Fault> {
+    let ranks = ranks_here(&job.words)?;
+    let pairs = (0..ranks).map(|_| connection()).collect::<Result<Vec<_>, _>>();
+    let pairs = pairs.map_err(|errno| Fault::system("connect ranks to a helper", errno))?;
+    let (ours, theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    // If a thread cannot be started the helper goes first.
+    let mut guests = Vec::with_capacity(ranks);
+    let words = job.words.of_guests(ranks)?;
+    let helper = start(job, &words, vec![helper::Guest::Here; ranks], &theirs)?;
+    drop(theirs);
+    for (rank, socket) in ours.into_iter().enumerate() {
+        guests.push(Guest::start(rank, socket, callback)?);
+    }
+    Ok((guests, helper))
+}
+
+/// How many ranks a job has that are threads here.
+fn ranks_here(words: &Words) -> Result<usize, Fault> {
+    let elsewhere = |backend: &[u8]| ![&b"auto"[..], b"local"].contains(&backend);
+    let named = OF_HOSTS.into_iter().find(|name| words.value(name).is_some());
+    let named = named.or(words.value("backend").filter(|name| elsewhere(name)).map(|_| "backend"));
+    if let Some(name) = named {
+        return Err(Fault::new(
+            PX_ERR_UNSUPPORTED,
+            format!(
+                "a callback runs on this host alone, and `{name}` is set; px_mpi_job_run() has a \
+                 callback run on the ranks of MPI, px_job_command() a command on any host"
+            ),
+        ));
+    }
+    let Some(text) = words.value("np") else {
+        return Ok(
+            std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_GUESTS))
+        );
+    };
+    let text = String::from_utf8_lossy(text);
+    let ranks = text.parse().ok().filter(|ranks| (1..=MOST_GUESTS).contains(ranks));
+    ranks.ok_or_else(|| {
+        Fault::argument(format!("a callback can have 1 to {MOST_GUESTS} ranks, found {text}"))
+    })
 }
 
 fn wait(helper: &Helper) -> Result<(), Fault> {
@@ -62,10 +124,10 @@ fn wait(helper: &Helper) -> Result<(), Fault> {
 }
 
 /// Stores what the job came to, and says why where it failed.
-fn judge(job: &mut Job, ended: &Ended, path: &str) -> Result<(), Fault> {
+fn judge(job: &mut Job, ended: &Ended, path: &str, served: Result<(), Fault>) -> Result<(), Fault> {
     let Some(account) = ended.account else {
         let why = format!("the helper `{path}` ended without a word");
-        return Err(Fault::new(PX_ERR_HELPER, with_words(why, &ended.said)));
+        return Err(Fault::new(PX_ERR_HELPER, lines(&[&why, &ended.said])));
     };
     job.result = Some(px_result {
         status: account.status.into(),
@@ -73,19 +135,22 @@ fn judge(job: &mut Job, ended: &Ended, path: &str) -> Result<(), Fault> {
         input_bytes: account.input,
         output_bytes: account.output,
     });
-    match (ended.declined, account.status) {
-        (Some(answer), _) => {
-            let why = format!("the output callback returned {answer}, which ended the job");
-            Err(Fault::new(PX_ERR_JOB, with_words(why, &ended.said)))
-        }
-        (None, 0) => Ok(()),
-        (None, _) if !ended.said.is_empty() => Err(Fault::new(PX_ERR_JOB, ended.said.clone())),
-        (None, status) => {
-            Err(Fault::new(PX_ERR_JOB, format!("the job ended with status {status}")))
-        }
+    if ended.declined.is_none() && account.status == 0 {
+        return served;
     }
+    let declined = ended
+        .declined
+        .map(|answer| format!("the output callback returned {answer}, which ended the job"));
+    let served = served.err().map(|fault| fault.text);
+    let mut why = lines(&[&declined.unwrap_or_default(), &served.unwrap_or_default(), &ended.said]);
+    if why.is_empty() {
+        why = format!("the job ended with status {}", account.status);
+    }
+    Err(Fault::new(PX_ERR_JOB, why))
 }
 
-fn with_words(why: String, said: &str) -> String {
-    if said.is_empty() { why } else { format!("{why}\n{said}") }
+/// Joins what there is to say.
+fn lines(texts: &[&str]) -> String {
+    let texts = texts.iter().copied().filter(|text| !text.is_empty());
+    texts.collect::<Vec<_>>().join("\n")
 }

@@ -2,8 +2,11 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-use super::{Job, Output, change, px_job};
-use crate::boundary::{OutputCallback, descriptor, optional_text, px_output_callback, text, texts};
+use super::{Job, Output, Work, change, px_job};
+use crate::boundary::{
+    ChunkCallback, OutputCallback, descriptor, optional_text, px_chunk_callback,
+    px_output_callback, text, texts,
+};
 use crate::status::Fault;
 
 /// Chunk i goes to rank i mod the number of ranks.
@@ -127,7 +130,28 @@ pub unsafe extern "C" fn px_job_command(job: *mut px_job, argv: *const *const c_
     change(job, |job| {
         // SAFETY: as the caller promises.
         let words = unsafe { texts(argv, "argv") }?;
-        job.words.set_command(words.map(|word| word.to_bytes().to_vec()))
+        job.words.set_command(words.map(|word| word.to_bytes().to_vec()))?;
+        job.work = Work::Command;
+        Ok(())
+    })
+}
+
+/// Sets the function that every rank calls for each of its chunks, with `user`. The ranks are threads of
+/// this process then, so the job is of this host: px_mpi_job_run() has one on many.
+///
+/// # Safety
+/// `callback` may be called with `user` by several threads at once, as long as the job has it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn px_job_callback(
+    job: *mut px_job,
+    callback: px_chunk_callback,
+    user: *mut c_void,
+) -> c_int {
+    change(job, |job| {
+        let call = callback.ok_or_else(|| Fault::argument("`callback` is NULL"))?;
+        // SAFETY: as the caller promises.
+        job.work = Work::Callback(unsafe { ChunkCallback::new(call, user) });
+        Ok(())
     })
 }
 

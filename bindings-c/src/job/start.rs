@@ -1,7 +1,7 @@
 //! Starting a helper, which is no child of this process.
 
 use std::ffi::{CString, OsString};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -16,8 +16,8 @@ use crate::status::{Fault, PX_ERR_HELPER};
 /// Names a descriptor that this process alone has.
 const OWN_VARIABLE: &str = "PX_FD";
 
-/// Starts the program at `path` as a helper, with where its output and words go, else nowhere, and
-/// its end of the line.
+/// Starts the program at `path` as a helper, with where its output and words go, else nowhere, its end
+/// of the line, and the sockets of guests.
 ///
 /// # Errors
 /// `PX_ERR_HELPER` where it cannot be started, `PX_ERR_SYSTEM`.
@@ -26,6 +26,7 @@ pub fn start(
     output: Option<BorrowedFd<'_>>,
     words: Option<BorrowedFd<'_>>,
     line: BorrowedFd<'_>,
+    guests: &[OwnedFd],
 ) -> Result<(), Fault> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let null = rustix::fs::open("/dev/null", flags, Mode::empty()).and_then(above_standard);
@@ -39,7 +40,8 @@ pub fn start(
     let argv = [c"pxrun".to_owned(), CString::new(ENTRANCE).map_err(|error| failed(&error))?];
     let environment: Vec<_> = std::env::vars_os().filter_map(pair).collect();
     let image = Image::new(&program, &argv, &environment, &[]);
-    let descriptors = [null, output.unwrap_or(null), words.unwrap_or(null), line];
+    let mut descriptors = vec![null, output.unwrap_or(null), words.unwrap_or(null), line];
+    descriptors.extend(guests.iter().map(AsFd::as_fd));
     start_apart(&image, &descriptors).map_err(|errno| failed(&errno))
 }
 

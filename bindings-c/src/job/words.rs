@@ -120,9 +120,24 @@ impl Words {
         Ok(())
     }
 
-    /// Whether there is a command.
-    pub fn have_command(&self) -> bool {
-        !self.command.is_empty()
+    /// What an option was set to; `None` where it was not, or has no value.
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        let found = self.options.iter().rev().find(|(known, _)| known == name);
+        found.and_then(|(_, value)| value.as_deref())
+    }
+
+    /// The same job for so many guests, who need no command but a name.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn of_guests(&self, ranks: usize) -> Result<Words, Fault> {
+        let mut words = self.clone();
+        words.set_text("np", ranks);
+        if words.value("contract").is_none() {
+            words.set_text("contract", "px");
+        }
+        words.set_command(std::iter::once(b"callback".to_vec()))?;
+        Ok(words)
     }
 
     /// The words as pxrun takes them.
@@ -188,6 +203,6 @@ mod tests {
         let mut words = Words::default();
         assert!(words.set_command(std::iter::empty()).is_err());
         assert!(words.set_command(std::iter::repeat(b"x".to_vec())).is_err());
-        assert!(!words.have_command());
+        assert_eq!(words, Words::default());
     }
 }

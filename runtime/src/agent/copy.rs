@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Rlimit, WaitId, WaitIdOptions};
+use rustix::process::{Pid, Rlimit, Signal, WaitId, WaitIdOptions};
 
 use super::feed::{Feed, Stopped};
 use super::oom::OomPreference;
@@ -52,10 +52,16 @@ pub(super) enum Got {
     Failed(Errno),
 }
 
+/// A process, as long as it is not reaped.
+pub(super) struct Child {
+    pub(super) pid: Pid,
+    pub(super) end: OwnedFd,
+}
+
 /// A running or ended copy.
 pub(super) struct Copy {
-    pub(super) pid: Pid,
-    pub(super) process: OwnedFd,
+    /// Its process; a guest has none.
+    pub(super) child: Option<Child>,
     pub(super) stdin: Option<OwnedFd>,
     /// Kept open so that an early exit is told by the exit and never by EPIPE, and so that what
     /// lies unread in the pipe can be counted after it.
@@ -139,11 +145,12 @@ impl Copy {
         let process = match crate::sys::process::pidfd(pid) {
             Ok(process) => process,
             Err(source) => {
-                let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+                let _ = rustix::process::kill_process_group(pid, Signal::KILL);
                 let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
                 return Err((StartStep::Watch, source));
             }
         };
+        let child = Child { pid, end: process };
         let (kept, stdin) = pipe.unzip();
         for end in stdin.iter().chain([&stdout, &stderr]) {
             set_nonblocking(end).map_err(|source| (StartStep::SetUpPipe, source))?;
@@ -164,17 +171,36 @@ impl Copy {
             })
         };
         Ok(Copy {
-            pid,
-            process,
+            child: Some(child),
             kept,
             program,
+            stdout: outlet(stdout, pipe_size),
+            stderr: outlet(stderr, pipes::DEFAULT),
+            capacity,
+            started_at,
+            stdin,
+            ..Copy::bare(now)
+        })
+    }
+
+    /// Has a guest do the work of a copy: somebody who is there already and speaks as one does.
+    pub(super) fn of_guest(program: Program, now: Instant) -> Copy {
+        Copy { program: Some(program), ..Copy::bare(now) }
+    }
+
+    fn bare(now: Instant) -> Copy {
+        Copy {
+            child: None,
+            stdin: None,
+            kept: None,
+            program: None,
             conduct: Conduct::Stranger,
             feed: Feed::default(),
             writable: true,
             watched: false,
             end_of_input: false,
-            stdout: outlet(stdout, pipe_size),
-            stderr: outlet(stderr, pipes::DEFAULT),
+            stdout: None,
+            stderr: None,
             exited: None,
             stopped: false,
             printed: 0,
@@ -183,11 +209,34 @@ impl Copy {
             exit_told: false,
             given: 0,
             read: 0,
-            capacity,
+            capacity: 1,
             started: now,
-            started_at,
-            stdin,
-        })
+            started_at: SystemTime::now(),
+        }
+    }
+
+    /// The process that leads its family.
+    pub(super) fn leader(&self) -> Option<Pid> {
+        self.child.as_ref().map(|child| child.pid)
+    }
+
+    /// A guest is over once it hangs up: what it has not said by then nobody will hear.
+    pub(super) fn hang_up(&mut self, now: Instant) {
+        if let Some(program) = &mut self.program {
+            program.hang_up();
+        }
+        if self.child.is_none() {
+            self.exited.get_or_insert((ExitStatus::Exited(0), now));
+        }
+    }
+
+    /// Listens to a guest no more, which is all that can be done to one; what is told of it is what a
+    /// process would have ended by.
+    pub(super) fn dismiss(&mut self, signal: Signal, now: Instant) {
+        if self.child.is_none() {
+            self.exited.get_or_insert((ExitStatus::Signaled(signal.as_raw()), now));
+            self.hang_up(now);
+        }
     }
 
     /// Queues bytes; large ones are written at once as far as the pipe takes them, which saves a
@@ -304,9 +353,10 @@ impl Copy {
         if self.exited.is_some() {
             return;
         }
+        let Some(child) = &self.child else { return };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let looked = rustix::io::retry_on_intr(|| {
-            rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), options)
+            rustix::process::waitid(WaitId::PidFd(child.end.as_fd()), options)
         });
         let status = match looked {
             Ok(None) => return,
@@ -331,9 +381,11 @@ impl Copy {
 
     /// Reaps the process and tells all about it.
     pub(super) fn end(self, now: Instant, leaked: bool) -> Ended {
-        let _ = rustix::io::retry_on_intr(|| {
-            rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), WaitIdOptions::EXITED)
-        });
+        if let Some(child) = &self.child {
+            let _ = rustix::io::retry_on_intr(|| {
+                rustix::process::waitid(WaitId::PidFd(child.end.as_fd()), WaitIdOptions::EXITED)
+            });
+        }
         let status = self.exited.map_or(ExitStatus::Signaled(KILLED), |(status, _)| status);
         let ended = self.exited.map_or(now, |(_, at)| at);
         let epoch = self.started_at.duration_since(SystemTime::UNIX_EPOCH);

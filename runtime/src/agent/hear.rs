@@ -1,6 +1,7 @@
 //! What copies that use libpx say, as news for the root.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::copy::Copy;
 use super::inbox::Heard;
@@ -21,6 +22,7 @@ pub(super) fn hear(
     (buffers, headroom): (&Buffers, usize),
     moved: &mut Moved,
     told: &mut VecDeque<FromAgent>,
+    now: Instant,
 ) {
     // In front of what goes over a link there is room for its number, too.
     let headroom = if headroom > 0 { headroom + NUMBER } else { 0 };
@@ -29,13 +31,13 @@ pub(super) fn hear(
         let broke = |what: String| FromAgent::Broke { rank, what };
         let news = match program.read(buffers, headroom) {
             Heard::Nothing => return,
-            Heard::End => return program.hang_up(),
+            Heard::End => return copy.hang_up(now),
             Heard::Failed(source) => {
-                program.hang_up();
+                copy.hang_up(now);
                 FromAgent::ReadFailed { rank, source }
             }
             Heard::Broke(error) => {
-                program.hang_up();
+                copy.hang_up(now);
                 broke(error.to_string())
             }
             Heard::Emitted(chunk, bytes) => {

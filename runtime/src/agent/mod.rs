@@ -29,6 +29,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::buffers::Buffers;
 use crate::input::files::FileInput;
+use crate::libpx::helper;
 use crate::link::{Link, Moved, Windows};
 use crate::message::{FromAgent, StartStep, ToAgent};
 use crate::poller::{Poller, Ready, Token};
@@ -39,6 +40,16 @@ use copy::{Copy, Fed, Got, Greeting, Outlet};
 use feed::Stopped;
 use program::Program;
 use talk::Talk;
+
+/// Somebody who does the work of a copy, though it is no process of the job's: it is there already, and
+/// speaks as a program does that uses libpx.
+#[derive(Debug)]
+pub struct Guest {
+    /// Over this.
+    pub socket: OwnedFd,
+    /// Where it is.
+    pub place: helper::Guest,
+}
 
 #[derive(Default)]
 struct Slot {
@@ -62,6 +73,8 @@ pub struct Agent {
     /// What copies that use libpx have as stdin.
     nothing: Option<OwnedFd>,
     talk: Option<Talk>,
+    /// Who does the work of copies, where nothing is started.
+    guests: Option<Vec<Option<Guest>>>,
     checks_input: bool,
     headroom: usize,
     /// All were told to end: nothing is started any more.
@@ -105,12 +118,21 @@ impl Agent {
                 Feeding::Stdin => None,
                 Feeding::Px => Some(open_nothing()?),
             },
+            guests: None,
             checks_input: false,
             headroom: 0,
             ending: false,
             standing_still: false,
             assignment,
         })
+    }
+
+    /// Has it start nothing: `guests`, one for each rank, do the work of the copies. They do not talk to
+    /// each other.
+    pub fn of_guests(mut self, guests: Vec<Guest>) -> Self {
+        self.talk = None;
+        self.guests = Some(guests.into_iter().map(Some).collect());
+        self
     }
 
     /// Has it do what the agent beside the root need not: see to it that the input is what it was
@@ -184,11 +206,11 @@ impl Agent {
                     slot.diagnostic_credit = slot.diagnostic_credit.saturating_add(bytes);
                 }
             }
-            ToAgent::Signal { rank, signal } => self.signal(rank, signal),
+            ToAgent::Signal { rank, signal } => self.signal(rank, signal, now),
             ToAgent::Abandon => self.abandon(now),
             // The loop around an agent knows of silence.
             ToAgent::Pause | ToAgent::Resume => {}
-            ToAgent::Leave => self.signal(None, Signal::KILL),
+            ToAgent::Leave => self.signal(None, Signal::KILL, now),
         }
     }
 
@@ -229,7 +251,7 @@ impl Agent {
             self.start_copy(slot, chunk, now).and_then(|copy| match watch(&copy, number, poller) {
                 Ok(()) => Ok(copy),
                 Err(source) => {
-                    family::signal(&[copy.pid], Signal::KILL);
+                    family::signal(copy.leader().as_slice(), Signal::KILL);
                     copy.end(now, false);
                     Err((StartStep::Watch, source))
                 }
@@ -237,7 +259,7 @@ impl Agent {
         match started {
             Ok(copy) => {
                 if self.standing_still {
-                    family::signal(&[copy.pid], Signal::STOP);
+                    family::signal(copy.leader().as_slice(), Signal::STOP);
                 }
                 self.told.push_back(FromAgent::Started { rank });
                 self.slots[slot].copy = Some(copy);
@@ -249,13 +271,20 @@ impl Agent {
     }
 
     fn start_copy(
-        &self,
+        &mut self,
         slot: usize,
         chunk: Option<(u64, u32)>,
         now: Instant,
     ) -> Result<Copy, copy::StartError> {
         if self.ending {
             return Err((StartStep::Start, Errno::CANCELED));
+        }
+        if let Some(guests) = &mut self.guests {
+            // A guest comes once.
+            let guest = guests.get_mut(slot).and_then(Option::take);
+            let guest = guest.ok_or((StartStep::Start, Errno::NOTCONN))?;
+            let program = Program::of_guest(guest, self.assignment.welcome(slot, false));
+            return Ok(Copy::of_guest(program, now));
         }
         let command = &self.assignment.command;
         let core = self.assignment.local.cores_taken as usize + slot;
@@ -277,7 +306,7 @@ impl Agent {
         Copy::start(&self.spawner, &image, fed, pipe_size, self.open_files, &self.oom, now)
     }
 
-    fn signal(&mut self, rank: Option<u32>, signal: Signal) {
+    fn signal(&mut self, rank: Option<u32>, signal: Signal, now: Instant) {
         let which = match rank.map(|rank| self.assignment.slot(rank)) {
             Some(Some(slot)) => slot..slot + 1,
             Some(None) => return,
@@ -294,9 +323,10 @@ impl Agent {
         }
         let mut leaders: Vec<Pid> = Vec::new();
         for copy in self.slots[which].iter_mut().filter_map(|slot| slot.copy.as_mut()) {
-            leaders.push(copy.pid);
+            leaders.extend(copy.leader());
             if ends && copy.exited.is_none() {
                 copy.stopped = true;
+                copy.dismiss(signal, now);
             }
         }
         if leaders.is_empty() {
@@ -349,7 +379,7 @@ impl Agent {
         }
         let room = (&self.buffers, self.headroom);
         let began = copy.conduct;
-        hear::hear(copy, rank, output_credit, room, moved, &mut self.told);
+        hear::hear(copy, rank, output_credit, room, moved, &mut self.told, now);
         if let (Some(talk), true) = (&self.talk, began != copy.conduct) {
             talk.begun(slot);
         }
@@ -396,7 +426,7 @@ impl Agent {
         }
         let leaked = copy.stdout.take().is_some();
         if leaked {
-            family::signal(&[copy.pid], Signal::KILL);
+            family::signal(copy.leader().as_slice(), Signal::KILL);
         }
         let rank = self.assignment.ranks[slot];
         if let (true, Some(input)) = (self.checks_input, &self.input)
@@ -542,7 +572,9 @@ fn read(
 }
 
 fn watch(copy: &Copy, slot: u32, poller: &Poller) -> Result<(), Errno> {
-    poller.add(&copy.process, Token::Process(slot))?;
+    if let Some(child) = &copy.child {
+        poller.add(&child.end, Token::Process(slot))?;
+    }
     if let Some(program) = &copy.program {
         poller.add(program.fd(), Token::ChildStdin(slot))?;
     }

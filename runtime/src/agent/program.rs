@@ -16,11 +16,13 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
+use super::Guest;
 use super::feed::Stopped;
 use super::inbox::{Heard, Inbox};
 use crate::buffers::Buffers;
 use crate::input::InputError;
 use crate::input::files::FileInput;
+use crate::libpx::helper;
 use crate::libpx::wire::{self, Chunk, Kind, ToProgram, Welcome};
 use crate::records::Records;
 
@@ -71,6 +73,8 @@ pub(super) struct Program {
     told_files: HashSet<usize>,
     writable: bool,
     inbox: Inbox,
+    /// No descriptor can be passed on to it.
+    only_bytes: bool,
 }
 
 impl Program {
@@ -89,7 +93,14 @@ impl Program {
             told_files: HashSet::new(),
             writable: true,
             inbox: Inbox::default(),
+            only_bytes: false,
         }
+    }
+
+    /// Welcomes a guest.
+    pub(super) fn of_guest(guest: Guest, welcome: Welcome) -> Self {
+        let only_bytes = guest.place == helper::Guest::Elsewhere;
+        Program { only_bytes, ..Program::new(guest.socket, welcome, None) }
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -117,7 +128,9 @@ impl Program {
         let length = range.end - range.start;
         let place = match (&self.open, input) {
             (Some(open), Some(input))
-                if open.way == Way::Undecided && open.length == Some(length) =>
+                if open.way == Way::Undecided
+                    && open.length == Some(length)
+                    && !self.only_bytes =>
             {
                 input.place(range.clone()).map(|place| (open.chunk, place, input))
             }

@@ -19,11 +19,13 @@ const MARK: &[u8; 8] = b"pxjob01\n";
 pub const HEADER: usize = 12;
 /// Most bytes of what is said.
 pub const LARGEST: usize = 1 << 20;
+/// Most guests of a job.
+pub const MOST_GUESTS: usize = 1024;
 
 /// The word that has pxrun be a helper.
 pub const ENTRANCE: &str = "--as-helper";
 /// The number of the helper's end of the socket: before it are an empty input, where output goes, and
-/// where words go.
+/// where words go; after it the sockets of the guests, in the order of their ranks.
 pub const SOCKET: i32 = 3;
 
 /// A job.
@@ -31,6 +33,18 @@ pub const SOCKET: i32 = 3;
 pub struct Request {
     /// The words of a command line of pxrun.
     pub words: Vec<Vec<u8>>,
+    /// Ranks that are no processes: each has a socket over which it speaks as a program of
+    /// `--contract px` does.
+    pub guests: Vec<Guest>,
+}
+
+/// Where a rank is that is no process of the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Guest {
+    /// At the other end of its socket: descriptors can be given to it.
+    Here,
+    /// Further on: it gets bytes alone.
+    Elsewhere,
 }
 
 /// How a job went.
@@ -102,8 +116,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_job_arrives_as_it_was_told(words: Vec<Vec<u8>>) {
-            let request = Request { words };
+        fn a_job_arrives_as_it_was_told(words: Vec<Vec<u8>>, guests in 0usize..9) {
+            let request = Request { words, guests: vec![Guest::Here; guests] };
             let bytes = encode(&request).unwrap();
             let (header, rest) = bytes.split_first_chunk().unwrap();
             prop_assert_eq!(decode_header(header), Ok(rest.len()));
@@ -120,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_refused_at_both_ends() {
-        let request = Request { words: vec![vec![0; LARGEST]] };
+        let request = Request { words: vec![vec![0; LARGEST]], guests: Vec::new() };
         assert!(matches!(encode(&request), Err(HelperError::TooLong(_))));
         let mut header = [0; HEADER];
         header[..8].copy_from_slice(MARK);

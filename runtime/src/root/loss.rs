@@ -167,8 +167,10 @@ impl Root {
             match (&mut self.source, held.assigned) {
                 (Source::Files(files), Some(mut assigned)) => {
                     assigned.attempt += spent;
-                    self.dealt -=
-                        if spent == 0 && assigned.attempt == 1 { assigned.chunk.len() } else { 0 };
+                    if spent == 0 && assigned.attempt == 1 {
+                        self.dealt -= assigned.chunk.len();
+                        self.dealt_chunks -= 1;
+                    }
                     files.give_back(assigned);
                 }
                 (Source::Files(_), None) => {}

@@ -11,8 +11,8 @@ use super::files::FileSource;
 use super::hosts::{Host, Hosts};
 use super::stream::StreamSource;
 use super::{DIAGNOSTIC_WINDOW, OUTPUT_WINDOW, Observer, RankState, Root, Source, Tally};
-use crate::agent::Agent;
 use crate::agent::assignment::{Assignment, Feeding, Local, Pipes, Reading};
+use crate::agent::{Agent, Guest};
 use crate::buffers::Buffers;
 use crate::cut::Cutter;
 use crate::deal::{Dealer, Next};
@@ -140,6 +140,8 @@ pub struct Place {
 pub enum Reach {
     /// It is in this process.
     Here,
+    /// So it is, and these do the work of its copies.
+    Guests(Vec<Guest>),
     /// Over a link, whose number its events bear.
     There(u32, Box<dyn Link>),
 }
@@ -237,12 +239,15 @@ impl Root {
                     number = Some(events);
                     link
                 }
-                Reach::Here => {
+                here => {
                     own = Some(hosts.len());
                     let assignment = assignment(&job, name.clone(), ranks.clone(), local);
                     let agent = Agent::new(assignment, input.clone(), buffers.clone())
                         .map_err(system("prepare to start copies"))?;
-                    Box::new(agent)
+                    Box::new(match here {
+                        Reach::Guests(guests) => agent.of_guests(guests),
+                        _ => agent,
+                    })
                 }
             };
             hosts.push(Host { name, ranks, number, link });

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use rustix::io::Errno;
 
 use super::process::last_errno;
+use super::signal::Blocked;
 use super::spawn::Image;
 
 /// Of each of the two stacks, in bytes: all that runs on them are system calls.
@@ -68,7 +69,7 @@ pub fn start_apart(image: &Image<'_>, descriptors: &[BorrowedFd<'_>]) -> Result<
         failure: &failure,
     };
     let orders: *mut Orders<'_> = &mut orders;
-    let _blocked = AllBlocked::new();
+    let _blocked = Blocked::all();
     let flags = libc::CLONE_VM | libc::CLONE_VFORK;
     // SAFETY: the function runs on a stack of its own, which lives until it has ended, since this
     // thread stands still until then; so do the orders. It makes system calls only, with all signals
@@ -182,29 +183,6 @@ fn reset_signals() {
     }
 }
 
-/// No signal reaches this thread as long as it lives.
-struct AllBlocked(libc::sigset_t);
-
-impl AllBlocked {
-    fn new() -> Self {
-        // SAFETY: both sets are initialised by the calls before they are used; the mask is this
-        // thread's own.
-        unsafe {
-            let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
-            libc::sigfillset(&mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-            AllBlocked(before)
-        }
-    }
-}
-
-impl Drop for AllBlocked {
-    fn drop(&mut self) {
-        // SAFETY: sets this thread's mask to what it was.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::CString;
@@ -257,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_program_apart_has_no_signal_blocked_or_ignored() {
-        let _all = AllBlocked::new();
+        let _all = Blocked::all();
         let status = printed("grep -E 'Sig(Blk|Ign)' /proc/self/status", 0);
         let masks: Vec<_> = status.lines().map(|line| line.split_whitespace().nth(1)).collect();
         assert_eq!(masks, [Some("0000000000000000"); 2], "{status}");

@@ -90,7 +90,7 @@ fn mark_one_by_one() {
     }
 }
 
-/// Set once a descriptor that a launcher had opened was taken.
+/// Set once what a launcher had opened was taken.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Takes over the socket that this process was started with under `number`: from now on no child
@@ -100,6 +100,24 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// `EBUSY` when one was taken before; `EBADF` where there is none, or one of the standard three;
 /// `ENOTSOCK` where it is something else.
 pub fn take_inherited_socket(number: i32) -> Result<OwnedFd, Errno> {
+    mark_socket(number)?;
+    let mut taken = take(number, 1)?;
+    taken.pop().ok_or(Errno::BADF)
+}
+
+/// Takes over the socket that this process was started with under `first`, and up to `more` others that
+/// follow it without a gap.
+///
+/// # Errors
+/// As [`take_inherited_socket`], for the first one.
+pub fn take_inherited_sockets(first: i32, more: usize) -> Result<Vec<OwnedFd>, Errno> {
+    mark_socket(first)?;
+    let others = (first..).skip(1).take(more);
+    take(first, 1 + others.take_while(|&number| mark_socket(number).is_ok()).count())
+}
+
+/// Has no child inherit the socket of this number, if it is one.
+fn mark_socket(number: i32) -> Result<(), Errno> {
     if number <= 2 {
         return Err(Errno::BADF);
     }
@@ -109,15 +127,20 @@ pub fn take_inherited_socket(number: i32) -> Result<OwnedFd, Errno> {
     }
     // SAFETY: borrowed for this one question; it was open just now.
     let stat = rustix::fs::fstat(unsafe { BorrowedFd::borrow_raw(number) })?;
-    if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Socket {
-        return Err(Errno::NOTSOCK);
+    match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
+        rustix::fs::FileType::Socket => Ok(()),
+        _ => Err(Errno::NOTSOCK),
     }
+}
+
+/// Owns `count` sockets from now on, of which the first has this number.
+fn take(first: i32, count: usize) -> Result<Vec<OwnedFd>, Errno> {
     if TAKEN.swap(true, Ordering::Relaxed) {
         return Err(Errno::BUSY);
     }
-    // SAFETY: the launcher opened it for this process and told its number to nobody else in it;
-    // it is taken once.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    // SAFETY: whoever started this process opened them for it and told their numbers to nobody else
+    // in it; they are taken once.
+    Ok((first..).take(count).map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect())
 }
 
 /// Borrows standard input, which [`secure_standard_streams`] made sure to be open.

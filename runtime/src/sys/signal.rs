@@ -72,3 +72,47 @@ pub fn ignore(signal: Signal) {
     // SAFETY: sets a disposition that runs no code.
     unsafe { libc::signal(signal.as_raw(), libc::SIG_IGN) };
 }
+
+/// What a thread is sent for what it has just done itself.
+const FAULTS: [Signal; 6] =
+    [Signal::SEGV, Signal::BUS, Signal::FPE, Signal::ILL, Signal::TRAP, Signal::SYS];
+
+/// Keeps signals from this thread as long as it lives; threads that it starts inherit that.
+#[must_use]
+pub struct Blocked {
+    before: libc::sigset_t,
+}
+
+impl Blocked {
+    /// Keeps all signals away.
+    pub fn all() -> Self {
+        Self::but(&[])
+    }
+
+    /// Keeps all signals away but those by which a thread learns of its own faults: who has a handler
+    /// for them has it for whatever the thread does.
+    pub fn but_faults() -> Self {
+        Self::but(&FAULTS)
+    }
+
+    fn but(let_through: &[Signal]) -> Self {
+        // SAFETY: both sets are initialised by the calls before they are used; the mask is this
+        // thread's own.
+        unsafe {
+            let (mut blocked, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigfillset(&mut blocked);
+            for signal in let_through {
+                libc::sigdelset(&mut blocked, signal.as_raw());
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, &blocked, &mut before);
+            Blocked { before }
+        }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: sets this thread's mask to what it was.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut()) };
+    }
+}
