@@ -141,7 +141,8 @@ impl Poller {
     /// `EPERM` for what can never block, such as a regular file; `ENOSPC`, `ENOMEM`.
     pub fn add(&self, fd: impl AsFd, token: Token) -> Result<(), Errno> {
         let flags = match token {
-            Token::ChildStdin(_) => EventFlags::OUT,
+            // The socket to a program that uses libpx stands here too, and brings what that says.
+            Token::ChildStdin(_) => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP,
             Token::Output | Token::Stderr => EventFlags::OUT,
             Token::Link(_, Part::ControlOut) => EventFlags::OUT,
             Token::Link(_, Part::Data) => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP,
