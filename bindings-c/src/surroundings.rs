@@ -28,8 +28,8 @@ pub struct Place {
 /// What the environment says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Surroundings {
-    /// pxrun feeds it through the socket with this number.
-    Fed(c_int),
+    /// pxrun feeds it through the socket whose number this must be.
+    Fed(String),
     /// pxrun has started it to read its stdin.
     Unfed(Place),
     /// Nobody has started it as one of several.
@@ -42,7 +42,7 @@ pub enum Surroundings {
 /// `PX_ERR_FOREIGN_WORLD`; `PX_ERR_PROTOCOL` for a variable of pxrun's that cannot be right.
 pub fn look(variable: impl Fn(&str) -> Option<String>) -> Result<Surroundings, Fault> {
     if let Some(socket) = variable(SOCKET) {
-        return Ok(Surroundings::Fed(number(SOCKET, &socket)?));
+        return Ok(Surroundings::Fed(socket));
     }
     if variable("PX_SINGLETON").as_deref() == Some("1") {
         return Ok(Surroundings::Alone);
@@ -76,7 +76,11 @@ fn foreign(name: &str, others: u64) -> String {
     )
 }
 
-fn number(name: &str, value: &str) -> Result<c_int, Fault> {
+/// Reads a number that pxrun has put into the environment.
+///
+/// # Errors
+/// `PX_ERR_PROTOCOL`.
+pub fn number(name: &str, value: &str) -> Result<c_int, Fault> {
     let number = value.parse().ok().filter(|number| *number >= 0);
     number.ok_or_else(|| {
         let text = format!("`{name}` must be a whole number from 0 on, found `{value}`");
@@ -109,7 +113,7 @@ mod tests {
             assert!(fault.text.contains(name) && fault.text.contains("PX_SINGLETON=1"));
             assert_eq!(told(&[(name, "8"), ("PX_SINGLETON", "1")]), Ok(Surroundings::Alone));
             assert!(told(&[(name, "8"), ("PX_SINGLETON", "0")]).is_err());
-            assert_eq!(told(&[(name, "8"), ("PX_FD", "5")]), Ok(Surroundings::Fed(5)));
+            assert_eq!(told(&[(name, "8"), ("PX_FD", "5")]), Ok(Surroundings::Fed("5".to_owned())));
         }
     }
 
@@ -126,7 +130,7 @@ mod tests {
         };
         assert_eq!(told(&[&place[..], &rest].concat()), Ok(Surroundings::Unfed(wanted)));
         for wrong in ["", "-1", "x", "99999999999"] {
-            let fault = told(&[("PX_FD", wrong)]).unwrap_err();
+            let fault = told(&[("PX_SIZE", wrong)]).unwrap_err();
             assert_eq!(fault.status, PX_ERR_PROTOCOL);
             assert!(fault.text.contains(&format!("found `{wrong}`")), "{}", fault.text);
         }

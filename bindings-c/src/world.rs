@@ -156,8 +156,8 @@ fn surroundings() -> Result<Surroundings, Fault> {
 fn begin(surroundings: Surroundings, copies: Copies) -> Result<World, Fault> {
     let held = Arc::default();
     Ok(match surroundings {
-        Surroundings::Fed(number) => {
-            let (link, greeting) = Link::open(take_socket(number)?, copies)?;
+        Surroundings::Fed(socket) => {
+            let (link, greeting) = Link::open(take_socket(&socket)?, copies)?;
             let Greeting { welcome, commons } = greeting;
             // An agent's numbers were checked to fit.
             let number = |number| c_int::try_from(number).unwrap_or(c_int::MAX);
@@ -183,9 +183,10 @@ fn begin(surroundings: Surroundings, copies: Copies) -> Result<World, Fault> {
 }
 
 /// Takes over the socket to the agent; programs that this one starts learn nothing of it.
-fn take_socket(number: c_int) -> Result<OwnedFd, Fault> {
+fn take_socket(number: &str) -> Result<OwnedFd, Fault> {
     let name = surroundings::SOCKET;
     process::forget_variable(name);
+    let number = surroundings::number(name, number)?;
     fd::take_inherited_socket(number).map_err(|e| {
         let why = match e {
             Errno::BADF => "there is no such descriptor: what is between pxrun and this program \
@@ -229,7 +230,7 @@ pub extern "C" fn px_init(flags: c_uint) -> c_int {
             State::Over => return Err(over()),
         }
         let surroundings = surroundings()?;
-        if let Surroundings::Fed(_) = surroundings {
+        if matches!(surroundings, Surroundings::Fed(_)) {
             // What pxrun says is read once: where that fails, a second try would find nothing.
             *state = State::Over;
         }

@@ -1,0 +1,238 @@
+//! Worlds of one: a program that nobody has started cuts its stdin and writes its stdout.
+
+use std::fs::File;
+
+use px_tests::job::{Feed, Job};
+use px_tests::outcome::Outcome;
+use px_tests::scratch::Scratch;
+
+use crate::{alone, compiled};
+
+/// Lines of many lengths, among them empty ones, and the last one as it may be.
+fn lines(count: usize, end: &str) -> Vec<u8> {
+    let line = |n: usize| format!("{n} {}\n", "x".repeat(n * n % 251)).into_bytes();
+    let empty = |n: usize| if n % 7 == 0 { b"\n".to_vec() } else { Vec::new() };
+    let all = (0..count).flat_map(|n| [line(n), empty(n)].concat());
+    all.chain(end.bytes()).collect()
+}
+
+#[track_caller]
+fn is_copied(job: Job, input: &[u8]) {
+    let outcome = job.run();
+    outcome.ok();
+    assert!(outcome.stdout == input, "{} of {} bytes", outcome.stdout.len(), input.len());
+}
+
+#[test]
+fn the_output_is_the_input_record_by_record() {
+    for end in ["", "no end", "\n"] {
+        let input = lines(30_000, end);
+        for feed in Feed::BOTH {
+            for words in ["", "whole", "private"] {
+                is_copied(alone("copy", words).fed(feed, &input), &input);
+            }
+        }
+    }
+}
+
+#[test]
+fn small_inputs_and_none_are_inputs_too() {
+    for input in ["", "\n", "a", "a\n", "\n\n\n"] {
+        for feed in Feed::BOTH {
+            is_copied(alone("copy", "").fed(feed, input), input.as_bytes());
+        }
+    }
+    is_copied(alone("copy", ""), b"");
+}
+
+#[test]
+fn a_file_whose_end_is_a_pages_end_has_a_byte_behind_it() {
+    for pages in [1, 16, 300] {
+        let input = b"0123456\n".repeat(512 * pages);
+        is_copied(alone("copy", "").input(&input), &input);
+    }
+}
+
+#[test]
+fn a_record_may_be_longer_than_any_chunk() {
+    let mut input = b"short\n".to_vec();
+    input.extend(vec![b'x'; 9 << 20]);
+    input.extend(b"\nshort\n");
+    for feed in Feed::BOTH {
+        is_copied(alone("copy", "").fed(feed, &input), &input);
+    }
+}
+
+#[test]
+fn a_file_is_read_from_where_its_descriptor_stands_and_left_at_its_end() {
+    let scratch = Scratch::new();
+    let path = scratch.file("in", "one\ntwo\nthree\n");
+    let script = "{ read -r first; $COPY; cat; } < in";
+    let job = Job::new("-c").program("/bin/sh").arg(script).directory(scratch.path());
+    let job = with_library(job).env("COPY", compiled("copy"));
+    let outcome = job.run();
+    // The shell reads a file byte by byte, so that what is behind the line is left to others.
+    assert_eq!(outcome.ok().stdout, b"two\nthree\n");
+    assert!(path.exists());
+}
+
+fn with_library(job: Job) -> Job {
+    job.env("LD_LIBRARY_PATH", px_tests::installed::installed().at("lib"))
+}
+
+#[test]
+fn a_stream_is_answered_before_it_ends() {
+    let mut running = alone("copy", "").held_stdin().held_stdout().start();
+    let mut stdout = running.take_stdout();
+    for line in ["one\n", "two\n", "three\n"] {
+        running.write(line.as_bytes());
+        let mut answer = vec![0; line.len()];
+        std::io::Read::read_exact(&mut stdout, &mut answer).unwrap();
+        assert_eq!(answer, line.as_bytes());
+    }
+    running.close_stdin();
+    running.finish().ok();
+}
+
+#[track_caller]
+fn checked(job: Job) -> Outcome {
+    let outcome = job.run();
+    outcome.ok();
+    outcome
+}
+
+#[test]
+fn statuses_have_texts_and_the_version_is_that_of_the_header() {
+    checked(alone("checks", "statuses"));
+}
+
+#[test]
+fn before_and_after_use_everything_is_an_error_of_state() {
+    checked(alone("checks", "before_and_after"));
+}
+
+#[test]
+fn a_handle_that_is_none_is_a_status_whatever_it_is() {
+    let outcome = checked(alone("checks", "handles").piped("one\ntwo\nthree\n"));
+    assert_eq!(outcome.stdout, b"kept\n");
+}
+
+#[test]
+fn eight_chunks_can_be_held_and_failed_ones_leave_no_output() {
+    let outcome = checked(alone("checks", "held").input(lines(60_000, "")));
+    assert_eq!(outcome.stdout, b"zero\n");
+}
+
+#[test]
+fn a_chunk_of_a_changed_file_is_not_committed() {
+    let scratch = Scratch::new();
+    let path = scratch.file("in", lines(60_000, ""));
+    let job = alone("checks", "changed").arg(&path).input_file(&path);
+    assert_eq!(checked(job).stdout, b"");
+}
+
+#[test]
+fn a_standard_input_that_cannot_be_read_is_a_status() {
+    checked(alone("checks", "unreadable").stdin(File::open("/").unwrap()));
+    let closed = Job::new("-c").program("/bin/sh").arg("exec $CHECKS unreadable <&-");
+    checked(with_library(closed).env("CHECKS", compiled("checks")));
+}
+
+#[test]
+fn a_standard_output_that_nobody_reads_is_a_status_and_no_signal() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let outcome = checked(alone("checks", "unwritable").input("one\n").stdout(writer));
+    assert_eq!(outcome.stderr, "");
+    checked(alone("checks", "unwritable").input("one\n").stdout(full()));
+}
+
+fn full() -> File {
+    File::options().write(true).open("/dev/full").unwrap()
+}
+
+#[test]
+fn a_forked_child_is_turned_away_and_its_parent_goes_on() {
+    checked(alone("checks", "forked").input("one\n"));
+}
+
+#[test]
+fn a_world_of_another_launcher_is_refused() {
+    for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"] {
+        checked(alone("checks", "foreign").arg(name).env(name, "8"));
+    }
+}
+
+#[test]
+fn a_socket_that_is_none_is_told_and_taken_out_of_the_environment() {
+    for number in ["1000", "0", "seven", ""] {
+        checked(alone("checks", "astray").env("PX_FD", number));
+    }
+}
+
+#[test]
+fn abort_ends_the_program_with_its_status_and_says_why() {
+    let job = alone("checks", "aborts").arg("the mesh is torn").input("one\n");
+    let outcome = job.run();
+    assert_eq!(outcome.exits(7).stderr, "the mesh is torn\n");
+    assert_eq!(outcome.stdout, b"");
+}
+
+#[test]
+fn threads_take_chunks_beside_each_other() {
+    let input = lines(60_000, "");
+    let count = input.iter().filter(|byte| **byte == b'\n').count();
+    for feed in Feed::BOTH {
+        let job = alone("checks", "threads").arg(count.to_string()).fed(feed, &input);
+        assert!(sorted(&checked(job).stdout) == sorted(&input));
+    }
+}
+
+#[test]
+fn whatever_is_called_in_whatever_order_answers_with_a_status() {
+    let input = lines(20_000, "");
+    for seed in 0..40 {
+        let words = format!("{seed} 3000");
+        checked(alone("random", &words).fed(Feed::BOTH[seed % 2], &input));
+    }
+}
+
+#[test]
+fn a_program_that_pxrun_feeds_through_stdin_has_its_rank_and_no_chunks() {
+    let job = Job::new("-np 3 -k").arg(compiled("checks")).words("not_fed 3");
+    let outcome = checked(with_library(job).input("one\ntwo\nthree\n"));
+    let wanted = b"rank 0 has one\nrank 1 has two\nrank 2 has three\n";
+    assert_eq!(sorted(&outcome.stdout), sorted(wanted));
+}
+
+#[test]
+fn nothing_is_leaked_or_read_wrongly() {
+    let memcheck = ["--quiet", "--error-exitcode=98", "--leak-check=full"];
+    let under = |name: &str, words: &str| {
+        let job = memcheck.iter().fold(Job::new(""), |job, word| job.arg(word));
+        with_library(job.program("valgrind").arg(compiled(name)).words(words))
+    };
+    let input = lines(3_000, "no end\n");
+    for feed in Feed::BOTH {
+        for words in ["", "private hold=8"] {
+            let outcome = checked(under("copy", words).fed(feed, &input));
+            assert!(sorted(&outcome.stdout) == sorted(&input));
+        }
+        checked(under("random", "7 3000").fed(feed, &input));
+    }
+    for check in ["before_and_after", "statuses"] {
+        checked(under("checks", check));
+    }
+    for check in ["handles", "forked"] {
+        checked(under("checks", check).input(&input));
+    }
+    let count = input.iter().filter(|byte| **byte == b'\n').count();
+    checked(under("checks", "threads").arg(count.to_string()).input(&input));
+}
+
+/// All lines, in an order that does not tell where they stood.
+fn sorted(lines: &[u8]) -> Vec<&[u8]> {
+    let mut lines: Vec<_> = lines.split(|byte| *byte == b'\n').collect();
+    lines.sort();
+    lines
+}
