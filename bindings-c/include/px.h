@@ -40,7 +40,7 @@
 // An argument cannot be right: NULL where that makes no sense, a bad length, an unknown flag.
 #define PX_ERR_ARGUMENT -1
 
-// Not now: before `px_init`, after `px_finalize`, or `px_init` for the second time.
+// Not now: before px_init, after px_finalize, or px_init for the second time.
 #define PX_ERR_STATE -2
 
 // This program reads its input from stdin: pxrun was not told `--contract px`.
@@ -64,7 +64,7 @@
 // The input is not what it was when the job began; nothing of the chunk was committed.
 #define PX_ERR_INPUT_CHANGED -9
 
-// Chunks are held: `PX_CHUNKS_MAX` of them and no more fits, or any at `px_finalize`.
+// Chunks are held: PX_CHUNKS_MAX of them and no more fits, or any at px_finalize.
 #define PX_ERR_HELD -10
 
 // The other rank has finished or died.
@@ -91,10 +91,10 @@
 // The helper cannot be found or started, or ended without a word.
 #define PX_ERR_HELPER -18
 
-// The job failed; `px_job_result` and `px_last_error` say how.
+// The job failed; px_job_result and px_last_error say how.
 #define PX_ERR_JOB -19
 
-// A system call failed; `px_last_error` names it.
+// A system call failed; px_last_error names it.
 #define PX_ERR_SYSTEM -20
 
 // There is not enough memory.
@@ -118,7 +118,7 @@
 // Third number of that version.
 #define PX_VERSION_PATCH 0
 
-// A flag of `px_init`: chunks are copies of their own, which nobody can cut short.
+// A flag of px_init: chunks are copies of their own, which nobody can cut short.
 #define PX_INIT_PRIVATE 1
 
 // Most chunks that a program may hold at once.
@@ -150,13 +150,13 @@
 
 // A chunk of the input that this program holds: whole records, as pxrun dealt them.
 //
-// `px_chunk_next` gives it and `px_chunk_release` frees it; a program holds up to `PX_CHUNKS_MAX`
+// px_chunk_next gives it and px_chunk_release frees it; a program holds up to PX_CHUNKS_MAX
 // at once. What a pointer of this type points to is nothing that a program could look at: the
 // functions below tell, and a stale or wrong one is an error and no crash.
 //
 // Threads: one uses a chunk at a time, and it may be passed on to another. Different chunks are
-// independent of each other. Functions that take a `const px_chunk *` may be called by several
-// threads at once; a call that finds another one at work on the chunk is `PX_ERR_BUSY`.
+// independent of each other. Functions that take a const px_chunk * may be called by several
+// threads at once; a call that finds another one at work on the chunk is PX_ERR_BUSY.
 typedef struct px_chunk px_chunk;
 
 // A job that this program runs: what to read, what to run on it, where to put the output.
@@ -191,21 +191,21 @@ extern "C" {
 // Started by `pxrun --contract px` it takes its chunks from pxrun; started by pxrun without that it
 // knows its rank and reads stdin; started by nobody it is a world of one, which cuts its stdin into
 // chunks and writes its output to stdout. A program that another launcher has started several
-// times is none of these: `PX_ERR_FOREIGN_WORLD`.
+// times is none of these: PX_ERR_FOREIGN_WORLD.
 //
-// `flags` is 0 or `PX_INIT_PRIVATE`. Call it once, from any thread, before others use libpx; it
-// takes `PX_FD` out of the environment, so no other thread should read that meanwhile. Jobs
-// (`px_job_new`) need no `px_init`.
+// flags is 0 or PX_INIT_PRIVATE. Call it once, from any thread, before others use libpx; it
+// takes PX_FD out of the environment, so no other thread should read that meanwhile. Jobs
+// (px_job_new) need no px_init.
 int px_init(unsigned int flags);
 
 // Ends the use of libpx; it cannot begin again.
 //
-// While chunks are held this is `PX_ERR_HELD`, and nothing has happened: none of them is
+// While chunks are held this is PX_ERR_HELD, and nothing has happened: none of them is
 // committed, and they can still be released. A program that pxrun feeds must come here, unless it
 // holds nothing and has reached the end of its input; else it counts as failed.
 int px_finalize(void);
 
-// This program's rank, from 0 to `px_size() - 1`; or a status below 0.
+// This program's rank, from 0 to px_size() - 1; or a status below 0.
 int px_rank(void);
 
 // World size: all ranks of the job; or a status below 0.
@@ -217,12 +217,12 @@ int px_local_rank(void);
 // All ranks of this program's host; or a status below 0.
 int px_local_size(void);
 
-// What this program's host is called; NULL before `px_init`. It is valid to the program's end.
+// What this program's host is called; NULL before px_init. It is valid to the program's end.
 const char *px_host(void);
 
-// Ends the whole job with `status`, from 1 to 255, and this program with it, as `_exit` does.
+// Ends the whole job with status, from 1 to 255, and this program with it, as _exit does.
 //
-// pxrun says `why`, which may be NULL; where no pxrun feeds this program it goes to stderr. It
+// pxrun says why, which may be NULL; where no pxrun feeds this program it goes to stderr. It
 // returns only where it cannot do that.
 int px_abort(int status, const char *why);
 
@@ -238,9 +238,9 @@ const char *px_last_error(void);
 
 // Takes the next chunk of the input, and waits for it.
 //
-// `*chunk` is the chunk with `PX_OK`, else NULL. The answer is `PX_END` when this rank gets no
-// further chunk, `PX_ERR_NOT_FED` where pxrun was started without `--contract px`, `PX_ERR_HELD`
-// while `PX_CHUNKS_MAX` chunks are held, and `PX_ERR_INPUT_CHANGED` for a chunk that its file
+// *chunk is the chunk with PX_OK, else NULL. The answer is PX_END when this rank gets no
+// further chunk, PX_ERR_NOT_FED where pxrun was started without `--contract px`, PX_ERR_HELD
+// while PX_CHUNKS_MAX chunks are held, and PX_ERR_INPUT_CHANGED for a chunk that its file
 // does not have any more; the next call goes on with the next chunk.
 //
 // Take the next chunk before the last one is released, and its way here is over while you compute.
@@ -251,39 +251,39 @@ int px_chunk_next(px_chunk **chunk);
 // The bytes are the input itself where that lies on this host, else a copy. They must not be
 // written to, are not NUL-terminated, and can be read until the chunk is released; one byte behind
 // the last one can be read too, whatever it is. Where somebody cuts the file short meanwhile,
-// reading what it has no more is a SIGBUS; `PX_INIT_PRIVATE` gives copies instead.
+// reading what it has no more is a SIGBUS; PX_INIT_PRIVATE gives copies instead.
 const void *px_chunk_data(const px_chunk *chunk);
 
 // How many bytes a chunk has; 0 for no chunk.
 size_t px_chunk_length(const px_chunk *chunk);
 
-// The number of a chunk, from 0 in the order of the input; `UINT64_MAX` for no chunk.
+// The number of a chunk, from 0 in the order of the input; UINT64_MAX for no chunk.
 uint64_t px_chunk_index(const px_chunk *chunk);
 
-// Where a chunk begins in the input, all files one behind the other; `UINT64_MAX` for no chunk.
+// Where a chunk begins in the input, all files one behind the other; UINT64_MAX for no chunk.
 uint64_t px_chunk_offset(const px_chunk *chunk);
 
 // How often a chunk was dealt to some rank, this time included, so from 1; or a status below 0.
 int px_chunk_attempt(const px_chunk *chunk);
 
-// Shows the next record of a chunk, without its delimiter; `PX_END` after the last one.
+// Shows the next record of a chunk, without its delimiter; PX_END after the last one.
 //
-// The bytes are those of `px_chunk_data`, with all that is said there.
+// The bytes are those of px_chunk_data, with all that is said there.
 int px_record_next(px_chunk *chunk, const void **record, size_t *length);
 
 // Gives output to a chunk: it is copied before this returns, and becomes part of the job's output
-// when the chunk is released with `PX_COMMIT`, all of it once, and none of it otherwise.
+// when the chunk is released with PX_COMMIT, all of it once, and none of it otherwise.
 //
-// Where pxrun keeps an order, output stands where its chunk stands. `bytes` may be NULL where
-// `length` is 0. `PX_ERR_NOT_FED` where pxrun was started without `--contract px`.
+// Where pxrun keeps an order, output stands where its chunk stands. bytes may be NULL where
+// length is 0. PX_ERR_NOT_FED where pxrun was started without `--contract px`.
 int px_emit(px_chunk *chunk, const void *bytes, size_t length);
 
 // Ends the use of a chunk and frees it, whatever the answer.
 //
-// `how` is `PX_COMMIT` or `PX_FAIL`. With `PX_FAIL` its output is dropped, and pxrun deals it again
-// or ends the job, as it was told to; alone, nothing more happens. `PX_ERR_INPUT_CHANGED`: the
+// how is PX_COMMIT or PX_FAIL. With PX_FAIL its output is dropped, and pxrun deals it again
+// or ends the job, as it was told to; alone, nothing more happens. PX_ERR_INPUT_CHANGED: the
 // file is not what it was when the job began, so nothing was committed. A second release is
-// `PX_ERR_HANDLE`, and so is that of a chunk that a callback was called with.
+// PX_ERR_HANDLE, and so is that of a chunk that a callback was called with.
 int px_chunk_release(px_chunk *chunk, int how);
 
 // Makes a job of which nothing is set.
@@ -341,8 +341,7 @@ int px_job_output_callback(px_job *job, px_output_callback callback, void *user)
 // Has all that copies print on stderr, and all that pxrun says, written to a descriptor. The job has a
 // copy of it: this one may be closed. Without this the last 64 KiB are px_last_error()'s where the job
 // fails, and nobody's where it does not.
-int px_job_errors_fd(px_job *job,
-                     int fd);
+int px_job_errors_fd(px_job *job, int fd);
 
 // Names the hosts that run ranks, as pxrun's `-H` does: "node1,node2:4".
 int px_job_hosts(px_job *job, const char *hosts);

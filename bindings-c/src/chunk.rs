@@ -178,13 +178,13 @@ fn poisoned() -> Fault {
 
 /// A chunk of the input that this program holds: whole records, as pxrun dealt them.
 ///
-/// `px_chunk_next` gives it and `px_chunk_release` frees it; a program holds up to `PX_CHUNKS_MAX`
+/// px_chunk_next gives it and px_chunk_release frees it; a program holds up to PX_CHUNKS_MAX
 /// at once. What a pointer of this type points to is nothing that a program could look at: the
 /// functions below tell, and a stale or wrong one is an error and no crash.
 ///
 /// Threads: one uses a chunk at a time, and it may be passed on to another. Different chunks are
-/// independent of each other. Functions that take a `const px_chunk *` may be called by several
-/// threads at once; a call that finds another one at work on the chunk is `PX_ERR_BUSY`.
+/// independent of each other. Functions that take a const px_chunk * may be called by several
+/// threads at once; a call that finds another one at work on the chunk is PX_ERR_BUSY.
 #[allow(non_camel_case_types)]
 pub struct px_chunk {
     _never_looked_at: (),
@@ -203,9 +203,9 @@ fn look<R>(chunk: *const px_chunk, work: impl FnOnce(&Chunk) -> R) -> Result<R, 
 
 /// Takes the next chunk of the input, and waits for it.
 ///
-/// `*chunk` is the chunk with `PX_OK`, else NULL. The answer is `PX_END` when this rank gets no
-/// further chunk, `PX_ERR_NOT_FED` where pxrun was started without `--contract px`, `PX_ERR_HELD`
-/// while `PX_CHUNKS_MAX` chunks are held, and `PX_ERR_INPUT_CHANGED` for a chunk that its file
+/// *chunk is the chunk with PX_OK, else NULL. The answer is PX_END when this rank gets no
+/// further chunk, PX_ERR_NOT_FED where pxrun was started without `--contract px`, PX_ERR_HELD
+/// while PX_CHUNKS_MAX chunks are held, and PX_ERR_INPUT_CHANGED for a chunk that its file
 /// does not have any more; the next call goes on with the next chunk.
 ///
 /// Take the next chunk before the last one is released, and its way here is over while you compute.
@@ -230,7 +230,7 @@ pub unsafe extern "C" fn px_chunk_next(chunk: *mut *mut px_chunk) -> c_int {
 /// The bytes are the input itself where that lies on this host, else a copy. They must not be
 /// written to, are not NUL-terminated, and can be read until the chunk is released; one byte behind
 /// the last one can be read too, whatever it is. Where somebody cuts the file short meanwhile,
-/// reading what it has no more is a SIGBUS; `PX_INIT_PRIVATE` gives copies instead.
+/// reading what it has no more is a SIGBUS; PX_INIT_PRIVATE gives copies instead.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_data(chunk: *const px_chunk) -> *const c_void {
     boundary::value(std::ptr::null(), || look(chunk, |chunk| chunk.held.bytes().as_ptr().cast()))
@@ -242,13 +242,13 @@ pub unsafe extern "C" fn px_chunk_length(chunk: *const px_chunk) -> usize {
     boundary::value(0, || look(chunk, |chunk| chunk.held.bytes().len()))
 }
 
-/// The number of a chunk, from 0 in the order of the input; `UINT64_MAX` for no chunk.
+/// The number of a chunk, from 0 in the order of the input; UINT64_MAX for no chunk.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_index(chunk: *const px_chunk) -> u64 {
     boundary::value(u64::MAX, || look(chunk, |chunk| chunk.place.index))
 }
 
-/// Where a chunk begins in the input, all files one behind the other; `UINT64_MAX` for no chunk.
+/// Where a chunk begins in the input, all files one behind the other; UINT64_MAX for no chunk.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_offset(chunk: *const px_chunk) -> u64 {
     boundary::value(u64::MAX, || look(chunk, |chunk| chunk.place.offset))
@@ -263,9 +263,9 @@ pub unsafe extern "C" fn px_chunk_attempt(chunk: *const px_chunk) -> c_int {
     })
 }
 
-/// Shows the next record of a chunk, without its delimiter; `PX_END` after the last one.
+/// Shows the next record of a chunk, without its delimiter; PX_END after the last one.
 ///
-/// The bytes are those of `px_chunk_data`, with all that is said there.
+/// The bytes are those of px_chunk_data, with all that is said there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_record_next(
     chunk: *mut px_chunk,
@@ -287,10 +287,10 @@ pub unsafe extern "C" fn px_record_next(
 }
 
 /// Gives output to a chunk: it is copied before this returns, and becomes part of the job's output
-/// when the chunk is released with `PX_COMMIT`, all of it once, and none of it otherwise.
+/// when the chunk is released with PX_COMMIT, all of it once, and none of it otherwise.
 ///
-/// Where pxrun keeps an order, output stands where its chunk stands. `bytes` may be NULL where
-/// `length` is 0. `PX_ERR_NOT_FED` where pxrun was started without `--contract px`.
+/// Where pxrun keeps an order, output stands where its chunk stands. bytes may be NULL where
+/// length is 0. PX_ERR_NOT_FED where pxrun was started without `--contract px`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_emit(
     chunk: *mut px_chunk,
@@ -309,10 +309,10 @@ pub unsafe extern "C" fn px_emit(
 
 /// Ends the use of a chunk and frees it, whatever the answer.
 ///
-/// `how` is `PX_COMMIT` or `PX_FAIL`. With `PX_FAIL` its output is dropped, and pxrun deals it again
-/// or ends the job, as it was told to; alone, nothing more happens. `PX_ERR_INPUT_CHANGED`: the
+/// how is PX_COMMIT or PX_FAIL. With PX_FAIL its output is dropped, and pxrun deals it again
+/// or ends the job, as it was told to; alone, nothing more happens. PX_ERR_INPUT_CHANGED: the
 /// file is not what it was when the job began, so nothing was committed. A second release is
-/// `PX_ERR_HANDLE`, and so is that of a chunk that a callback was called with.
+/// PX_ERR_HANDLE, and so is that of a chunk that a callback was called with.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_release(chunk: *mut px_chunk, how: c_int) -> c_int {
     boundary::status(|| {

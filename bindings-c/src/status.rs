@@ -10,7 +10,7 @@ pub const PX_OK: c_int = 0;
 pub const PX_END: c_int = 1;
 /// An argument cannot be right: NULL where that makes no sense, a bad length, an unknown flag.
 pub const PX_ERR_ARGUMENT: c_int = -1;
-/// Not now: before `px_init`, after `px_finalize`, or `px_init` for the second time.
+/// Not now: before px_init, after px_finalize, or px_init for the second time.
 pub const PX_ERR_STATE: c_int = -2;
 /// This program reads its input from stdin: pxrun was not told `--contract px`.
 pub const PX_ERR_NOT_FED: c_int = -3;
@@ -26,7 +26,7 @@ pub const PX_ERR_POISONED: c_int = -7;
 pub const PX_ERR_FORK: c_int = -8;
 /// The input is not what it was when the job began; nothing of the chunk was committed.
 pub const PX_ERR_INPUT_CHANGED: c_int = -9;
-/// Chunks are held: `PX_CHUNKS_MAX` of them and no more fits, or any at `px_finalize`.
+/// Chunks are held: PX_CHUNKS_MAX of them and no more fits, or any at px_finalize.
 pub const PX_ERR_HELD: c_int = -10;
 /// The other rank has finished or died.
 pub const PX_ERR_PEER_GONE: c_int = -11;
@@ -44,9 +44,9 @@ pub const PX_ERR_MPI_THREAD: c_int = -16;
 pub const PX_ERR_MPI: c_int = -17;
 /// The helper cannot be found or started, or ended without a word.
 pub const PX_ERR_HELPER: c_int = -18;
-/// The job failed; `px_job_result` and `px_last_error` say how.
+/// The job failed; px_job_result and px_last_error say how.
 pub const PX_ERR_JOB: c_int = -19;
-/// A system call failed; `px_last_error` names it.
+/// A system call failed; px_last_error names it.
 pub const PX_ERR_SYSTEM: c_int = -20;
 /// There is not enough memory.
 pub const PX_ERR_MEMORY: c_int = -21;

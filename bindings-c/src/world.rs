@@ -25,7 +25,7 @@ pub const PX_VERSION_MAJOR: c_int = 0;
 pub const PX_VERSION_MINOR: c_int = 1;
 /// Third number of that version.
 pub const PX_VERSION_PATCH: c_int = 0;
-/// A flag of `px_init`: chunks are copies of their own, which nobody can cut short.
+/// A flag of px_init: chunks are copies of their own, which nobody can cut short.
 pub const PX_INIT_PRIVATE: c_uint = 1;
 
 /// What is between `px_init` and `px_finalize`.
@@ -206,11 +206,11 @@ fn take_socket(number: &str) -> Result<OwnedFd, Fault> {
 /// Started by `pxrun --contract px` it takes its chunks from pxrun; started by pxrun without that it
 /// knows its rank and reads stdin; started by nobody it is a world of one, which cuts its stdin into
 /// chunks and writes its output to stdout. A program that another launcher has started several
-/// times is none of these: `PX_ERR_FOREIGN_WORLD`.
+/// times is none of these: PX_ERR_FOREIGN_WORLD.
 ///
-/// `flags` is 0 or `PX_INIT_PRIVATE`. Call it once, from any thread, before others use libpx; it
-/// takes `PX_FD` out of the environment, so no other thread should read that meanwhile. Jobs
-/// (`px_job_new`) need no `px_init`.
+/// flags is 0 or PX_INIT_PRIVATE. Call it once, from any thread, before others use libpx; it
+/// takes PX_FD out of the environment, so no other thread should read that meanwhile. Jobs
+/// (px_job_new) need no px_init.
 #[unsafe(no_mangle)]
 pub extern "C" fn px_init(flags: c_uint) -> c_int {
     boundary::status(|| {
@@ -248,7 +248,7 @@ fn host_name() -> String {
 
 /// Ends the use of libpx; it cannot begin again.
 ///
-/// While chunks are held this is `PX_ERR_HELD`, and nothing has happened: none of them is
+/// While chunks are held this is PX_ERR_HELD, and nothing has happened: none of them is
 /// committed, and they can still be released. A program that pxrun feeds must come here, unless it
 /// holds nothing and has reached the end of its input; else it counts as failed.
 #[unsafe(no_mangle)]
@@ -271,7 +271,7 @@ fn place(of: impl FnOnce(&Place) -> c_int) -> c_int {
     boundary::status(|| Ok(of(current()?.place())))
 }
 
-/// This program's rank, from 0 to `px_size() - 1`; or a status below 0.
+/// This program's rank, from 0 to px_size() - 1; or a status below 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn px_rank() -> c_int {
     place(|place| place.rank)
@@ -295,7 +295,7 @@ pub extern "C" fn px_local_size() -> c_int {
     place(|place| place.local_size)
 }
 
-/// What this program's host is called; NULL before `px_init`. It is valid to the program's end.
+/// What this program's host is called; NULL before px_init. It is valid to the program's end.
 #[unsafe(no_mangle)]
 pub extern "C" fn px_host() -> *const c_char {
     boundary::value(std::ptr::null(), || {
@@ -304,9 +304,9 @@ pub extern "C" fn px_host() -> *const c_char {
     })
 }
 
-/// Ends the whole job with `status`, from 1 to 255, and this program with it, as `_exit` does.
+/// Ends the whole job with status, from 1 to 255, and this program with it, as _exit does.
 ///
-/// pxrun says `why`, which may be NULL; where no pxrun feeds this program it goes to stderr. It
+/// pxrun says why, which may be NULL; where no pxrun feeds this program it goes to stderr. It
 /// returns only where it cannot do that.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_abort(status: c_int, why: *const c_char) -> c_int {

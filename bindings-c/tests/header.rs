@@ -18,7 +18,25 @@ fn fresh() -> String {
     let bindings = cbindgen::Builder::new().with_config(config).with_crate(home()).generate();
     let mut header = Vec::new();
     bindings.unwrap().write(&mut header);
-    String::from_utf8(header).unwrap()
+    for_c(&String::from_utf8(header).unwrap())
+}
+
+/// Leaves out what is said to those who write Rust: sections with a heading.
+fn for_c(header: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    let mut inside = false;
+    for line in header.lines() {
+        let comment = line.starts_with("//");
+        inside = comment && (inside || line.starts_with("// # "));
+        if !inside {
+            // The line between a text and its first section is left out with it.
+            if !comment && lines.last() == Some(&"//") {
+                lines.pop();
+            }
+            lines.push(line);
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 /// Compares what is checked in with what it must be, or renews it.
