@@ -3,25 +3,9 @@
 use std::fs::File;
 
 use px_tests::job::{Feed, Job};
-use px_tests::outcome::Outcome;
 use px_tests::scratch::Scratch;
 
-use crate::{alone, compiled};
-
-/// Lines of many lengths, among them empty ones, and the last one as it may be.
-fn lines(count: usize, end: &str) -> Vec<u8> {
-    let line = |n: usize| format!("{n} {}\n", "x".repeat(n * n % 251)).into_bytes();
-    let empty = |n: usize| if n % 7 == 0 { b"\n".to_vec() } else { Vec::new() };
-    let all = (0..count).flat_map(|n| [line(n), empty(n)].concat());
-    all.chain(end.bytes()).collect()
-}
-
-#[track_caller]
-fn is_copied(job: Job, input: &[u8]) {
-    let outcome = job.run();
-    outcome.ok();
-    assert!(outcome.stdout == input, "{} of {} bytes", outcome.stdout.len(), input.len());
-}
+use crate::{alone, checked, compiled, lines, prints_its_input, sorted, with_library};
 
 #[test]
 fn the_output_is_the_input_record_by_record() {
@@ -29,7 +13,7 @@ fn the_output_is_the_input_record_by_record() {
         let input = lines(30_000, end);
         for feed in Feed::BOTH {
             for words in ["", "whole", "private"] {
-                is_copied(alone("copy", words).fed(feed, &input), &input);
+                prints_its_input(alone("copy", words).fed(feed, &input), &input);
             }
         }
     }
@@ -39,17 +23,17 @@ fn the_output_is_the_input_record_by_record() {
 fn small_inputs_and_none_are_inputs_too() {
     for input in ["", "\n", "a", "a\n", "\n\n\n"] {
         for feed in Feed::BOTH {
-            is_copied(alone("copy", "").fed(feed, input), input.as_bytes());
+            prints_its_input(alone("copy", "").fed(feed, input), input.as_bytes());
         }
     }
-    is_copied(alone("copy", ""), b"");
+    prints_its_input(alone("copy", ""), b"");
 }
 
 #[test]
 fn a_file_whose_end_is_a_pages_end_has_a_byte_behind_it() {
     for pages in [1, 16, 300] {
         let input = b"0123456\n".repeat(512 * pages);
-        is_copied(alone("copy", "").input(&input), &input);
+        prints_its_input(alone("copy", "").input(&input), &input);
     }
 }
 
@@ -59,25 +43,20 @@ fn a_record_may_be_longer_than_any_chunk() {
     input.extend(vec![b'x'; 9 << 20]);
     input.extend(b"\nshort\n");
     for feed in Feed::BOTH {
-        is_copied(alone("copy", "").fed(feed, &input), &input);
+        prints_its_input(alone("copy", "").fed(feed, &input), &input);
     }
 }
 
 #[test]
 fn a_file_is_read_from_where_its_descriptor_stands_and_left_at_its_end() {
     let scratch = Scratch::new();
-    let path = scratch.file("in", "one\ntwo\nthree\n");
+    scratch.file("in", "one\ntwo\nthree\n");
     let script = "{ read -r first; $COPY; cat; } < in";
     let job = Job::new("-c").program("/bin/sh").arg(script).directory(scratch.path());
     let job = with_library(job).env("COPY", compiled("copy"));
     let outcome = job.run();
     // The shell reads a file byte by byte, so that what is behind the line is left to others.
     assert_eq!(outcome.ok().stdout, b"two\nthree\n");
-    assert!(path.exists());
-}
-
-fn with_library(job: Job) -> Job {
-    job.env("LD_LIBRARY_PATH", px_tests::installed::installed().at("lib"))
 }
 
 #[test]
@@ -92,13 +71,6 @@ fn a_stream_is_answered_before_it_ends() {
     }
     running.close_stdin();
     running.finish().ok();
-}
-
-#[track_caller]
-fn checked(job: Job) -> Outcome {
-    let outcome = job.run();
-    outcome.ok();
-    outcome
 }
 
 #[test]
@@ -228,11 +200,4 @@ fn nothing_is_leaked_or_read_wrongly() {
     }
     let count = input.iter().filter(|byte| **byte == b'\n').count();
     checked(under("checks", "threads").arg(count.to_string()).input(&input));
-}
-
-/// All lines, in an order that does not tell where they stood.
-fn sorted(lines: &[u8]) -> Vec<&[u8]> {
-    let mut lines: Vec<_> = lines.split(|byte| *byte == b'\n').collect();
-    lines.sort();
-    lines
 }

@@ -3,11 +3,13 @@
 //! | file | what |
 //! |---|---|
 //! | `alone.rs` | worlds of one: no pxrun anywhere |
+//! | `fed.rs` | programs that `pxrun --contract px` starts |
 //! | `c/` | the programs, whose checks are in C |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod alone;
+mod fed;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use px_tests::installed::{installed, quiet};
 use px_tests::job::Job;
+use px_tests::outcome::Outcome;
 use px_tests::scratch::Scratch;
 
 /// The program that is made of `c/NAME.c`, compiled once.
@@ -40,6 +43,39 @@ fn compiled(name: &str) -> PathBuf {
 
 /// A program of `c/`, started by nobody.
 fn alone(name: &str, words: &str) -> Job {
-    let job = Job::new(words).program(compiled(name));
+    with_library(Job::new(words).program(compiled(name)))
+}
+
+/// A job that finds libpx.
+fn with_library(job: Job) -> Job {
     job.env("LD_LIBRARY_PATH", installed().at("lib"))
+}
+
+/// Lines of many lengths, among them empty ones, and then this.
+fn lines(count: usize, end: &str) -> Vec<u8> {
+    let line = |n: usize| format!("{n} {}\n", "x".repeat(n * n % 251)).into_bytes();
+    let empty = |n: usize| if n.is_multiple_of(7) { b"\n".to_vec() } else { Vec::new() };
+    let all = (0..count).flat_map(|n| [line(n), empty(n)].concat());
+    all.chain(end.bytes()).collect()
+}
+
+/// All lines, in an order that does not tell where they stood.
+fn sorted(lines: &[u8]) -> Vec<&[u8]> {
+    let mut lines: Vec<_> = lines.split(|byte| *byte == b'\n').collect();
+    lines.sort();
+    lines
+}
+
+/// What a job came to that must end well.
+#[track_caller]
+fn checked(job: Job) -> Outcome {
+    let outcome = job.run();
+    outcome.ok();
+    outcome
+}
+
+#[track_caller]
+fn prints_its_input(job: Job, input: &[u8]) {
+    let printed = checked(job).stdout;
+    assert!(printed == input, "{} of {} bytes", printed.len(), input.len());
 }

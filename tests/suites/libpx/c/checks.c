@@ -118,10 +118,11 @@ static void held(void) {
 /* Standard input is the file that the argument names. */
 static void changed(void) {
     CHECK(px_init(0) == PX_OK);
+    int input = open(argument, O_RDWR);
     px_chunk *shorter = next(), *rewritten = next();
     CHECK(px_emit(shorter, "lost\n", 5) == PX_OK);
     CHECK(px_emit(rewritten, "lost\n", 5) == PX_OK);
-    off_t size = lseek(0, 0, SEEK_END);
+    off_t size = lseek(input, 0, SEEK_END);
     CHECK(truncate(argument, size - 1) == 0);
     CHECK(px_chunk_release(shorter, PX_COMMIT) == PX_ERR_INPUT_CHANGED);
     SAYS("changed while it was read");
@@ -255,6 +256,77 @@ static void threads(void) {
     CHECK(px_finalize() == PX_OK);
 }
 
+/* Descriptors of this process from 0 on that are open, a bit each. */
+static uint64_t descriptors(void) {
+    uint64_t open = 0;
+    for (int fd = 0; fd < 64; fd++)
+        if (fcntl(fd, F_GETFD) != -1) open |= (uint64_t)1 << fd;
+    return open;
+}
+
+/* Started by `pxrun --contract px`. */
+static void inherits(void) {
+    int socket = atoi(getenv("PX_FD"));
+    struct stat null, input;
+    CHECK(socket > 2 && descriptors() == (7 | (uint64_t)1 << socket));
+    CHECK(stat("/dev/null", &null) == 0 && fstat(0, &input) == 0);
+    CHECK(null.st_rdev == input.st_rdev && getchar() == EOF);
+    CHECK(!(fcntl(socket, F_GETFD) & FD_CLOEXEC));
+    CHECK(px_init(0) == PX_OK);
+    CHECK(fcntl(socket, F_GETFD) & FD_CLOEXEC);
+    CHECK(getenv("PX_FD") == NULL);
+    /* What is there besides, no program that is started here inherits. */
+    px_chunk *chunk;
+    while (px_chunk_next(&chunk) == PX_OK) {
+        for (int fd = 3; fd < 64; fd++)
+            CHECK(fcntl(fd, F_GETFD) == -1 || fcntl(fd, F_GETFD) & FD_CLOEXEC);
+        CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_OK);
+    }
+    CHECK(px_finalize() == PX_OK);
+    CHECK((descriptors() & ((uint64_t)1 << socket)) == 0);
+}
+
+/* The argument names the input; it is cut short while it is read. */
+static void torn(void) {
+    CHECK(px_init(0) == PX_OK);
+    px_chunk *chunk = next();
+    volatile const char *bytes = px_chunk_data(chunk);
+    CHECK(px_emit(chunk, "lost\n", 5) == PX_OK);
+    CHECK(truncate(argument, 0) == 0);
+    CHECK(bytes[0] != bytes[0]);
+}
+
+/* The argument says how it ends with status 0, and not as it should. */
+static void ends(void) {
+    if (strcmp(argument, "a stranger") == 0) return;
+    CHECK(px_init(0) == PX_OK);
+    px_chunk *chunk = next();
+    if (strcmp(argument, "early") != 0) CHECK(px_emit(chunk, "lost\n", 5) == PX_OK);
+    if (strcmp(argument, "holding") == 0) _exit(0);
+    if (strcmp(argument, "failing") == 0) {
+        CHECK(px_chunk_release(chunk, PX_FAIL) == PX_OK);
+        while (px_chunk_next(&chunk) == PX_OK)
+            CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_OK);
+    } else {
+        CHECK(strcmp(argument, "early") == 0);
+        CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_OK);
+    }
+    CHECK(px_finalize() == PX_OK);
+}
+
+/* Bytes that go where output of chunks goes too. */
+static void prints(void) {
+    CHECK(px_init(0) == PX_OK);
+    printf("printed by hand\n");
+    fflush(stdout);
+    px_chunk *chunk;
+    while (px_chunk_next(&chunk) == PX_OK) {
+        CHECK(px_emit(chunk, "emitted\n", 8) == PX_OK);
+        CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_OK);
+    }
+    CHECK(px_finalize() == PX_OK);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -265,7 +337,9 @@ static const struct {
     {"unwritable", unwritable}, {"forked", forked},
     {"foreign", foreign},       {"not_fed", not_fed},
     {"astray", astray},         {"aborts", aborts},
-    {"threads", threads},
+    {"threads", threads},       {"inherits", inherits},
+    {"torn", torn},             {"ends", ends},
+    {"prints", prints},
 };
 
 int main(int argc, char **argv) {
