@@ -161,10 +161,19 @@ typedef struct px_chunk px_chunk;
 
 // A job that this program runs: what to read, what to run on it, where to put the output.
 //
-// Made by px_job_new(), freed by px_job_free(); what was never set is as pxrun has it, but for input
+// Made by `px_job_new`, freed by `px_job_free`; what was never set is as pxrun has it, but for input
 // and output, which are none. It can be run again and again, and changed in between. Any thread may
-// use it, one at a time: a second one gets PX_ERR_BUSY.
+// use it, one at a time: a second one gets `PX_ERR_BUSY`.
 typedef struct px_job px_job;
+
+// Processes a chunk that it does not release: it returns `PX_COMMIT` or `PX_FAIL` instead. Each rank of the
+// job has a thread that calls it, so it is called by several at once. The chunk is there until it
+// returns. No exception and no jump may leave it.
+typedef int (*px_chunk_callback)(px_chunk *chunk, void *user);
+
+// Takes output of a job, in order, in the thread that is in `px_job_run`; returns 0, or anything else to
+// end the job. The bytes are there until it returns. No exception and no jump may leave it.
+typedef int (*px_output_callback)(const void *bytes, size_t length, void *user);
 
 // What a job came to.
 typedef struct {
@@ -177,10 +186,6 @@ typedef struct {
   // Bytes of output that were written.
   uint64_t output_bytes;
 } px_result;
-
-// Takes output of a job, in order, in the thread that is in px_job_run(); returns 0, or anything else to
-// end the job. The bytes are there until it returns. No exception and no jump may leave it.
-typedef int (*px_output_callback)(const void *bytes, size_t length, void *user);
 
 #ifdef __cplusplus
 extern "C" {
@@ -289,20 +294,8 @@ int px_chunk_release(px_chunk *chunk, int how);
 // Makes a job of which nothing is set.
 int px_job_new(px_job **job);
 
-// Frees a job; its handle is none from then on. PX_ERR_BUSY while it runs.
+// Frees a job; its handle is none from then on. `PX_ERR_BUSY` while it runs.
 int px_job_free(px_job *job);
-
-// Runs a job to its end. PX_ERR_JOB when it failed: px_job_result() has its status then, and
-// px_last_error() what was said. It needs no px_init().
-//
-// The job is run by a helper, the program `pxrun` that was installed with libpx or that the variable
-// PX_HELPER names, which is no child of this process: wait() does not see it. It has this process's
-// environment, working directory, limits and umask as they are now. When this process ends, in whatever
-// way, the job does.
-int px_job_run(px_job *job);
-
-// Tells what the last run of a job came to. PX_ERR_STATE where it was not run, or did not begin.
-int px_job_result(const px_job *job, px_result *result);
 
 // Adds a file to the input; several are read one after the other. Without any the input is empty.
 int px_job_input(px_job *job, const char *path);
@@ -319,15 +312,21 @@ int px_job_chunk_records(px_job *job, uint64_t records);
 // Sets the number of ranks; without it there is one for each core that may be used.
 int px_job_ranks(px_job *job, int ranks);
 
-// Sets who gets a chunk: one of PX_DEAL_*.
+// Sets who gets a chunk: one of `PX_DEAL_*`.
 int px_job_deal(px_job *job, int deal);
 
-// Sets in what order output comes: one of PX_ORDER_*.
+// Sets in what order output comes: one of `PX_ORDER_*`.
 int px_job_order(px_job *job, int order);
 
 // Sets the command that every rank runs, a filter from its stdin to its stdout. `argv` is its name
 // and its arguments, NULL after the last.
 int px_job_command(px_job *job, const char *const *argv);
+
+// Sets the function that every rank calls for each of its chunks, with `user`. The ranks are threads of
+// this process then, so the job is of this host: `px_mpi_job_run` has one on many.
+int px_job_callback(px_job *job,
+                    px_chunk_callback callback,
+                    void *user);
 
 // Has the output put into a file, which a job that goes well replaces.
 int px_job_output_path(px_job *job, const char *path);
@@ -335,11 +334,11 @@ int px_job_output_path(px_job *job, const char *path);
 // Has the output written to a descriptor. The job has a copy of it: this one may be closed.
 int px_job_output_fd(px_job *job, int fd);
 
-// Has the output given to a function, called with `user` by the thread that is in px_job_run().
+// Has the output given to a function, called with `user` by the thread that is in `px_job_run`.
 int px_job_output_callback(px_job *job, px_output_callback callback, void *user);
 
 // Has all that copies print on stderr, and all that pxrun says, written to a descriptor. The job has a
-// copy of it: this one may be closed. Without this the last 64 KiB are px_last_error()'s where the job
+// copy of it: this one may be closed. Without this the last 64 KiB are `px_last_error`'s where the job
 // fails, and nobody's where it does not.
 int px_job_errors_fd(px_job *job, int fd);
 
@@ -352,6 +351,18 @@ int px_job_hostfile(px_job *job, const char *path);
 // Sets any other long option of pxrun, named without its dashes; `value` is NULL for one without.
 // What pxrun does not know it says when the job is run.
 int px_job_option(px_job *job, const char *name, const char *value);
+
+// Runs a job to its end. `PX_ERR_JOB` when it failed: `px_job_result` has its status then, and
+// `px_last_error` what was said. It needs no `px_init`.
+//
+// The job is run by a helper, the program `pxrun` that was installed with libpx or that the variable
+// `PX_HELPER` names, which is no child of this process: wait() sees it only in a process that has made
+// itself a subreaper. It has this process's environment, working directory, limits and umask as they are
+// now. When this process ends, in whatever way, the job does.
+int px_job_run(px_job *job);
+
+// Tells what the last run of a job came to. `PX_ERR_STATE` where it was not run, or did not begin.
+int px_job_result(const px_job *job, px_result *result);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -13,26 +13,30 @@
 mod find;
 mod guest;
 mod helper;
-mod run;
 mod said;
-mod setters;
 mod start;
 mod words;
+
+// What C sees, in the order of the header.
+mod setters;
+
+mod run;
 
 use std::ffi::c_int;
 use std::os::fd::OwnedFd;
 
 use crate::boundary::{ChunkCallback, OutputCallback, out, status};
-use crate::status::{Fault, PX_ERR_MEMORY, PX_ERR_STATE, PX_OK};
+use crate::status::{Fault, PX_ERR_MEMORY, PX_OK};
 use crate::tokens::Table;
+pub use run::{px_job_result, px_job_run};
 pub use setters::*;
 use words::Words;
 
 /// A job that this program runs: what to read, what to run on it, where to put the output.
 ///
-/// Made by px_job_new(), freed by px_job_free(); what was never set is as pxrun has it, but for input
+/// Made by `px_job_new`, freed by `px_job_free`; what was never set is as pxrun has it, but for input
 /// and output, which are none. It can be run again and again, and changed in between. Any thread may
-/// use it, one at a time: a second one gets PX_ERR_BUSY.
+/// use it, one at a time: a second one gets `PX_ERR_BUSY`.
 #[allow(non_camel_case_types, reason = "its name in C")]
 pub struct px_job {
     _handle: u8,
@@ -88,8 +92,15 @@ struct Job {
 /// Jobs at once; there is no reason for more than some.
 static JOBS: Table<Job, 1024> = Table::new(2, "job");
 
+fn token(job: *const px_job) -> Result<usize, Fault> {
+    match job.addr() {
+        0 => Err(Fault::argument("`job` is NULL")),
+        token => Ok(token),
+    }
+}
+
 fn change(job: *mut px_job, work: impl FnOnce(&mut Job) -> Result<(), Fault>) -> c_int {
-    status(|| JOBS.change(job.addr(), |job| work(job).map(|()| PX_OK)))
+    status(|| JOBS.change(token(job)?, |job| work(job).map(|()| PX_OK)))
 }
 
 /// Makes a job of which nothing is set.
@@ -105,35 +116,8 @@ pub unsafe extern "C" fn px_job_new(job: *mut *mut px_job) -> c_int {
     })
 }
 
-/// Frees a job; its handle is none from then on. PX_ERR_BUSY while it runs.
+/// Frees a job; its handle is none from then on. `PX_ERR_BUSY` while it runs.
 #[unsafe(no_mangle)]
 pub extern "C" fn px_job_free(job: *mut px_job) -> c_int {
-    status(|| JOBS.take(job.addr()).map(|_| PX_OK))
-}
-
-/// Runs a job to its end. PX_ERR_JOB when it failed: px_job_result() has its status then, and
-/// px_last_error() what was said. It needs no px_init().
-///
-/// The job is run by a helper, the program `pxrun` that was installed with libpx or that the variable
-/// PX_HELPER names, which is no child of this process: wait() does not see it. It has this process's
-/// environment, working directory, limits and umask as they are now. When this process ends, in whatever
-/// way, the job does.
-#[unsafe(no_mangle)]
-pub extern "C" fn px_job_run(job: *mut px_job) -> c_int {
-    change(job, run::run)
-}
-
-/// Tells what the last run of a job came to. PX_ERR_STATE where it was not run, or did not begin.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn px_job_result(job: *const px_job, result: *mut px_result) -> c_int {
-    status(|| {
-        // SAFETY: as the caller promises.
-        let mut place = unsafe { out(result, "result") }?;
-        let found = JOBS.look(job.addr(), |job| job.result)?;
-        let found = found.ok_or_else(|| {
-            Fault::new(PX_ERR_STATE, "this job has no result: it was not run, or did not begin")
-        })?;
-        place.set(found);
-        Ok(PX_OK)
-    })
+    status(|| JOBS.take(token(job)?).map(|_| PX_OK))
 }

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 
 use crate::chunk::px_chunk;
 
-/// Takes output of a job, in order, in the thread that is in px_job_run(); returns 0, or anything else to
+/// Takes output of a job, in order, in the thread that is in `px_job_run`; returns 0, or anything else to
 /// end the job. The bytes are there until it returns. No exception and no jump may leave it.
 #[allow(non_camel_case_types, reason = "its name in C")]
 pub type px_output_callback =
@@ -42,7 +42,7 @@ impl OutputCallback {
     }
 }
 
-/// Processes a chunk that it does not release: it returns PX_COMMIT or PX_FAIL instead. Each rank of the
+/// Processes a chunk that it does not release: it returns `PX_COMMIT` or `PX_FAIL` instead. Each rank of the
 /// job has a thread that calls it, so it is called by several at once. The chunk is there until it
 /// returns. No exception and no jump may leave it.
 #[allow(non_camel_case_types, reason = "its name in C")]

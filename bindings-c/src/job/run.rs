@@ -1,5 +1,6 @@
 //! Running a job to its end.
 
+use std::ffi::c_int;
 use std::os::fd::{AsFd, OwnedFd};
 
 use px_runtime::libpx::helper::{self, MOST_GUESTS, Request};
@@ -9,9 +10,9 @@ use rustix::io::Errno;
 use super::guest::Guest;
 use super::helper::{Ended, Helper, Way, connection};
 use super::words::Words;
-use super::{Job, Output, Work, find, px_result};
-use crate::boundary::ChunkCallback;
-use crate::status::{Fault, PX_ERR_HELPER, PX_ERR_JOB, PX_ERR_UNSUPPORTED};
+use super::{JOBS, Job, Output, Work, change, find, px_job, px_result, token};
+use crate::boundary::{ChunkCallback, out, status};
+use crate::status::{Fault, PX_ERR_HELPER, PX_ERR_JOB, PX_ERR_STATE, PX_ERR_UNSUPPORTED, PX_OK};
 
 /// What names hosts, or a way to them.
 const OF_HOSTS: [&str; 2] = ["host", "hostfile"];
@@ -21,7 +22,7 @@ const OF_HOSTS: [&str; 2] = ["host", "hostfile"];
 /// # Errors
 /// `PX_ERR_JOB` where it failed; `PX_ERR_ARGUMENT`, `PX_ERR_UNSUPPORTED`, `PX_ERR_HELPER`,
 /// `PX_ERR_SYSTEM` where it has no result.
-pub fn run(job: &mut Job) -> Result<(), Fault> {
+fn run(job: &mut Job) -> Result<(), Fault> {
     job.result = None;
     // Whoever is dropped here waits for its threads, so the helper goes first.
     let (guests, mut helper) = match job.work {
@@ -55,7 +56,7 @@ pub fn run(job: &mut Job) -> Result<(), Fault> {
 ///
 /// # Errors
 /// As those of [`Helper::start`]; there is none.
-pub fn start(
+pub(super) fn start(
     job: &Job,
     words: &Words,
     guests: Vec<helper::Guest>,
@@ -153,4 +154,31 @@ fn judge(job: &mut Job, ended: &Ended, path: &str, served: Result<(), Fault>) ->
 fn lines(texts: &[&str]) -> String {
     let texts = texts.iter().copied().filter(|text| !text.is_empty());
     texts.collect::<Vec<_>>().join("\n")
+}
+
+/// Runs a job to its end. `PX_ERR_JOB` when it failed: `px_job_result` has its status then, and
+/// `px_last_error` what was said. It needs no `px_init`.
+///
+/// The job is run by a helper, the program `pxrun` that was installed with libpx or that the variable
+/// `PX_HELPER` names, which is no child of this process: wait() sees it only in a process that has made
+/// itself a subreaper. It has this process's environment, working directory, limits and umask as they are
+/// now. When this process ends, in whatever way, the job does.
+#[unsafe(no_mangle)]
+pub extern "C" fn px_job_run(job: *mut px_job) -> c_int {
+    change(job, run)
+}
+
+/// Tells what the last run of a job came to. `PX_ERR_STATE` where it was not run, or did not begin.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn px_job_result(job: *const px_job, result: *mut px_result) -> c_int {
+    status(|| {
+        // SAFETY: as the caller promises.
+        let mut place = unsafe { out(result, "result") }?;
+        let found = JOBS.look(token(job)?, |job| job.result)?;
+        let found = found.ok_or_else(|| {
+            Fault::new(PX_ERR_STATE, "this job has no result: it was not run, or did not begin")
+        })?;
+        place.set(found);
+        Ok(PX_OK)
+    })
 }

@@ -26,6 +26,9 @@ pub const PX_ORDER_RANK: c_int = 2;
 const MOST_RANKS: c_int = 1 << 20;
 
 /// Takes a text of the caller's in a setter.
+///
+/// # Safety
+/// As [`text`].
 unsafe fn change_by_text(
     job: *mut px_job,
     value: *const c_char,
@@ -90,7 +93,7 @@ pub extern "C" fn px_job_ranks(job: *mut px_job, ranks: c_int) -> c_int {
     })
 }
 
-/// Sets who gets a chunk: one of PX_DEAL_*.
+/// Sets who gets a chunk: one of `PX_DEAL_*`.
 #[unsafe(no_mangle)]
 pub extern "C" fn px_job_deal(job: *mut px_job, deal: c_int) -> c_int {
     const DEALS: [(c_int, &str); 3] = [
@@ -101,7 +104,7 @@ pub extern "C" fn px_job_deal(job: *mut px_job, deal: c_int) -> c_int {
     change(job, |job| set_choice(job, "deal", deal, &DEALS))
 }
 
-/// Sets in what order output comes: one of PX_ORDER_*.
+/// Sets in what order output comes: one of `PX_ORDER_*`.
 #[unsafe(no_mangle)]
 pub extern "C" fn px_job_order(job: *mut px_job, order: c_int) -> c_int {
     const ORDERS: [(c_int, &str); 3] =
@@ -137,10 +140,7 @@ pub unsafe extern "C" fn px_job_command(job: *mut px_job, argv: *const *const c_
 }
 
 /// Sets the function that every rank calls for each of its chunks, with `user`. The ranks are threads of
-/// this process then, so the job is of this host: px_mpi_job_run() has one on many.
-///
-/// # Safety
-/// `callback` may be called with `user` by several threads at once, as long as the job has it.
+/// this process then, so the job is of this host: `px_mpi_job_run` has one on many.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_callback(
     job: *mut px_job,
@@ -178,7 +178,7 @@ pub extern "C" fn px_job_output_fd(job: *mut px_job, fd: c_int) -> c_int {
     })
 }
 
-/// Has the output given to a function, called with `user` by the thread that is in px_job_run().
+/// Has the output given to a function, called with `user` by the thread that is in `px_job_run`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_output_callback(
     job: *mut px_job,
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn px_job_output_callback(
 }
 
 /// Has all that copies print on stderr, and all that pxrun says, written to a descriptor. The job has a
-/// copy of it: this one may be closed. Without this the last 64 KiB are px_last_error()'s where the job
+/// copy of it: this one may be closed. Without this the last 64 KiB are `px_last_error`'s where the job
 /// fails, and nobody's where it does not.
 #[unsafe(no_mangle)]
 pub extern "C" fn px_job_errors_fd(job: *mut px_job, fd: c_int) -> c_int {
