@@ -458,11 +458,14 @@ contains
     subroutine px_check(status, ierr)
         integer, intent(in) :: status
         integer, intent(out), optional :: ierr
+        character(len=:), allocatable :: text
 
         if (present(ierr)) then
             ierr = status
         else if (status /= PX_OK) then
-            write (error_unit, '(a)') px_last_error()
+            text = px_last_error()
+            if (text == '') text = px_strerror(status)
+            write (error_unit, '(2a)') 'libpx: ', text
             error stop 1
         end if
     end subroutine px_check
@@ -741,36 +744,56 @@ contains
         character(len=*), intent(in) :: bytes
         integer, intent(out), optional :: ierr
 
-        call emit(chunk, bytes, len(bytes, c_size_t), ierr)
+        call emit_of(chunk, bytes, len(bytes, c_size_t), ierr)
     end subroutine emit_text
 
-    subroutine emit_characters(chunk, bytes, ierr)
+    ! A pointer may be contiguous without saying so, and a dummy argument that does say so would
+    ! be given a copy.
+    recursive subroutine emit_characters(chunk, bytes, ierr)
         type(px_chunk), intent(in) :: chunk
-        character(len=*), intent(in), contiguous :: bytes(:)
+        character(len=1, kind=c_char), intent(in), target :: bytes(:)
         integer, intent(out), optional :: ierr
 
-        call emit(chunk, bytes, len(bytes, c_size_t)*size(bytes, kind=c_size_t), ierr)
+        if (size(bytes, kind=c_size_t) == 0) then
+            call emit_at(chunk, c_null_ptr, 0_c_size_t, ierr)
+        else if (is_contiguous(bytes)) then
+            call emit_at(chunk, c_loc(bytes(1)), size(bytes, kind=c_size_t), ierr)
+        else
+            call emit_characters(chunk, [bytes], ierr)
+        end if
     end subroutine emit_characters
 
-    subroutine emit(chunk, bytes, length, ierr)
+    recursive subroutine emit_bytes(chunk, bytes, ierr)
+        type(px_chunk), intent(in) :: chunk
+        integer(int8), intent(in), target :: bytes(:)
+        integer, intent(out), optional :: ierr
+
+        if (size(bytes, kind=c_size_t) == 0) then
+            call emit_at(chunk, c_null_ptr, 0_c_size_t, ierr)
+        else if (is_contiguous(bytes)) then
+            call emit_at(chunk, c_loc(bytes(1)), size(bytes, kind=c_size_t), ierr)
+        else
+            call emit_bytes(chunk, [bytes], ierr)
+        end if
+    end subroutine emit_bytes
+
+    subroutine emit_of(chunk, bytes, length, ierr)
         type(px_chunk), intent(in) :: chunk
         character(kind=c_char), intent(in), target :: bytes(*)
         integer(c_size_t), intent(in) :: length
         integer, intent(out), optional :: ierr
 
-        call px_check(int(c_emit(chunk%handle, c_loc(bytes), length)), ierr)
-    end subroutine emit
+        call emit_at(chunk, c_loc(bytes), length, ierr)
+    end subroutine emit_of
 
-    subroutine emit_bytes(chunk, bytes, ierr)
+    subroutine emit_at(chunk, address, length, ierr)
         type(px_chunk), intent(in) :: chunk
-        integer(int8), intent(in), contiguous, target :: bytes(:)
+        type(c_ptr), intent(in) :: address
+        integer(c_size_t), intent(in) :: length
         integer, intent(out), optional :: ierr
-        type(c_ptr) :: address
 
-        address = c_null_ptr
-        if (size(bytes) > 0) address = c_loc(bytes)
-        call px_check(int(c_emit(chunk%handle, address, size(bytes, kind=c_size_t))), ierr)
-    end subroutine emit_bytes
+        call px_check(int(c_emit(chunk%handle, address, length)), ierr)
+    end subroutine emit_at
 
     ! ---- Point to point
 
@@ -801,7 +824,7 @@ contains
         type(c_ptr) :: address
 
         address = c_null_ptr
-        if (size(array) > 0) address = c_loc(array)
+        if (size(array, kind=c_size_t) > 0) address = c_loc(array)
         call send(rank, tag, address, size(array, kind=c_size_t), timeout_ms, ierr)
     end subroutine send_bytes
 
@@ -814,7 +837,7 @@ contains
         integer(c_size_t) :: length
 
         address = c_null_ptr
-        if (size(array) > 0) address = c_loc(array)
+        if (size(array, kind=c_size_t) > 0) address = c_loc(array)
         length = size(array, kind=c_size_t)*(storage_size(array)/8)
         call send(rank, tag, address, length, timeout_ms, ierr)
     end subroutine send_integers
@@ -827,7 +850,7 @@ contains
         type(c_ptr) :: address
 
         address = c_null_ptr
-        if (size(array) > 0) address = c_loc(array)
+        if (size(array, kind=c_size_t) > 0) address = c_loc(array)
         call send(rank, tag, address, 8*size(array, kind=c_size_t), timeout_ms, ierr)
     end subroutine send_long_integers
 
@@ -839,7 +862,7 @@ contains
         type(c_ptr) :: address
 
         address = c_null_ptr
-        if (size(array) > 0) address = c_loc(array)
+        if (size(array, kind=c_size_t) > 0) address = c_loc(array)
         call send(rank, tag, address, 8*size(array, kind=c_size_t), timeout_ms, ierr)
     end subroutine send_reals
 
@@ -884,7 +907,7 @@ contains
         type(c_ptr) :: address
 
         address = c_null_ptr
-        if (size(array) > 0) address = c_loc(array)
+        if (size(array, kind=c_size_t) > 0) address = c_loc(array)
         call recv(rank, tag, address, size(array, kind=c_size_t), timeout_ms, message, ierr)
     end subroutine recv_bytes
 
@@ -898,7 +921,7 @@ contains
         integer(c_size_t) :: capacity
 
         address = c_null_ptr
-        if (size(array) > 0) address = c_loc(array)
+        if (size(array, kind=c_size_t) > 0) address = c_loc(array)
         capacity = size(array, kind=c_size_t)*(storage_size(array)/8)
         call recv(rank, tag, address, capacity, timeout_ms, message, ierr)
     end subroutine recv_integers
@@ -912,7 +935,7 @@ contains
         type(c_ptr) :: address
 
         address = c_null_ptr
-        if (size(array) > 0) address = c_loc(array)
+        if (size(array, kind=c_size_t) > 0) address = c_loc(array)
         call recv(rank, tag, address, 8*size(array, kind=c_size_t), timeout_ms, message, ierr)
     end subroutine recv_long_integers
 
@@ -925,7 +948,7 @@ contains
         type(c_ptr) :: address
 
         address = c_null_ptr
-        if (size(array) > 0) address = c_loc(array)
+        if (size(array, kind=c_size_t) > 0) address = c_loc(array)
         call recv(rank, tag, address, 8*size(array, kind=c_size_t), timeout_ms, message, ierr)
     end subroutine recv_reals
 
