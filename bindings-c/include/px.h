@@ -324,9 +324,7 @@ int px_job_command(px_job *job, const char *const *argv);
 
 // Sets the function that every rank calls for each of its chunks, with `user`. The ranks are threads of
 // this process then, so the job is of this host: `px_mpi_job_run` has one on many.
-int px_job_callback(px_job *job,
-                    px_chunk_callback callback,
-                    void *user);
+int px_job_callback(px_job *job, px_chunk_callback callback, void *user);
 
 // Has the output put into a file, which a job that goes well replaces.
 int px_job_output_path(px_job *job, const char *path);
