@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `alone.rs` | worlds of one: no pxrun anywhere |
 //! | `fed.rs` | programs that `pxrun --contract px` starts |
+//! | `jobs.rs` | jobs that a program runs itself |
 //! | `c/` | the programs, whose checks are in C |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod alone;
 mod fed;
+mod jobs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
