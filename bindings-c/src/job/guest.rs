@@ -71,8 +71,9 @@ fn serve(socket: OwnedFd, callback: ChunkCallback) -> Result<(), Fault> {
         let processed = process(Chunk::new(arrived, records, home, Ends::Return), callback);
         wrong = wrong.or(processed.err().filter(|fault| fault.status != PX_ERR_INPUT_CHANGED));
     }
-    link.tell(&FromProgram::Finalize)?;
-    wrong.map_or(Ok(()), Err)
+    // What was wrong goes for the reason why nobody may be there to hear this.
+    let told = link.tell(&FromProgram::Finalize);
+    wrong.map_or(told, Err)
 }
 
 /// Has a chunk processed and releases it.
@@ -87,9 +88,9 @@ fn process(chunk: Chunk, callback: ChunkCallback) -> Result<(), Fault> {
         }
     };
     let how = if answer == PX_COMMIT { Released::Commit } else { Released::Fail };
-    chunk.release(how)?;
+    let released = chunk.release(how);
     match answer {
-        PX_COMMIT | PX_FAIL => Ok(()),
+        PX_COMMIT | PX_FAIL => released,
         _ => Err(Fault::argument(format!(
             "a callback must return PX_COMMIT ({PX_COMMIT}) or PX_FAIL ({PX_FAIL}), found {answer}"
         ))),
