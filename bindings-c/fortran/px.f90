@@ -33,6 +33,8 @@
 !   real(real64), and text. The length in a px_message is in bytes.
 ! * Callbacks are C's, bind(c), of the interfaces px_chunk_callback and px_output_callback.
 !   px_chunk(handle) is the chunk that one is called for. `user` is handed to it as it is.
+! * Threads. What several threads may run at once must be `recursive` in Fortran 2008, even though
+!   it never calls itself: all of this module is, and a chunk callback has to be.
 !
 ! The module px_mpi, which is a file of its own, has px_mpi_job_run.
 
@@ -455,7 +457,7 @@ module px
 contains
     ! ---- Statuses and text
 
-    subroutine px_check(status, ierr)
+    recursive subroutine px_check(status, ierr)
         integer, intent(in) :: status
         integer, intent(out), optional :: ierr
         character(len=:), allocatable :: text
@@ -471,7 +473,7 @@ contains
     end subroutine px_check
 
     ! Whether there was one more. The end is no error.
-    logical function more(status, ierr)
+    recursive logical function more(status, ierr)
         integer(c_int), intent(in) :: status
         integer, intent(out), optional :: ierr
 
@@ -484,7 +486,7 @@ contains
     end function more
 
     ! A number that is a status where it is negative.
-    integer function counted(number, ierr)
+    recursive integer function counted(number, ierr)
         integer(c_int), intent(in) :: number
         integer, intent(out), optional :: ierr
 
@@ -493,7 +495,7 @@ contains
     end function counted
 
     ! The text of C at an address.
-    function text_at(address) result(text)
+    recursive function text_at(address) result(text)
         type(c_ptr), intent(in) :: address
         character(len=:), allocatable :: text
 
@@ -501,7 +503,7 @@ contains
     end function text_at
 
     ! So many bytes at an address.
-    function text_of(address, length) result(text)
+    recursive function text_of(address, length) result(text)
         type(c_ptr), intent(in) :: address
         integer(c_size_t), intent(in) :: length
         character(len=length) :: text
@@ -515,21 +517,21 @@ contains
     end function text_of
 
     ! A name or path as C has it.
-    pure function name_of(text) result(name)
+    recursive pure function name_of(text) result(name)
         character(len=*), intent(in) :: text
         character(len=len_trim(text) + 1) :: name
 
         name = trim(text)//c_null_char
     end function name_of
 
-    function px_strerror(status) result(text)
+    recursive function px_strerror(status) result(text)
         integer, intent(in) :: status
         character(len=:), allocatable :: text
 
         text = text_at(c_strerror(int(status, c_int)))
     end function px_strerror
 
-    function px_last_error(ierr) result(text)
+    recursive function px_last_error(ierr) result(text)
         integer, intent(out), optional :: ierr
         character(len=:), allocatable :: text
 
@@ -537,7 +539,7 @@ contains
         if (present(ierr)) ierr = PX_OK
     end function px_last_error
 
-    function px_version(ierr) result(text)
+    recursive function px_version(ierr) result(text)
         integer, intent(out), optional :: ierr
         character(len=:), allocatable :: text
 
@@ -547,13 +549,13 @@ contains
 
     ! ---- World
 
-    subroutine init_plain(ierr)
+    recursive subroutine init_plain(ierr)
         integer, intent(out), optional :: ierr
 
         call init_private(.false., ierr)
     end subroutine init_plain
 
-    subroutine init_private(private_copies, ierr)
+    recursive subroutine init_private(private_copies, ierr)
         logical, intent(in) :: private_copies
         integer, intent(out), optional :: ierr
         integer(c_int), parameter :: PX_INIT_PRIVATE = 1
@@ -561,13 +563,13 @@ contains
         call px_check(int(c_init(merge(PX_INIT_PRIVATE, 0_c_int, private_copies))), ierr)
     end subroutine init_private
 
-    subroutine px_finalize(ierr)
+    recursive subroutine px_finalize(ierr)
         integer, intent(out), optional :: ierr
 
         call px_check(int(c_finalize()), ierr)
     end subroutine px_finalize
 
-    subroutine px_abort(status, why, ierr)
+    recursive subroutine px_abort(status, why, ierr)
         integer, intent(in) :: status
         character(len=*), intent(in), optional :: why
         integer, intent(out), optional :: ierr
@@ -579,31 +581,31 @@ contains
         end if
     end subroutine px_abort
 
-    integer function px_rank(ierr)
+    recursive integer function px_rank(ierr)
         integer, intent(out), optional :: ierr
 
         px_rank = counted(c_rank(), ierr)
     end function px_rank
 
-    integer function px_size(ierr)
+    recursive integer function px_size(ierr)
         integer, intent(out), optional :: ierr
 
         px_size = counted(c_size(), ierr)
     end function px_size
 
-    integer function px_local_rank(ierr)
+    recursive integer function px_local_rank(ierr)
         integer, intent(out), optional :: ierr
 
         px_local_rank = counted(c_local_rank(), ierr)
     end function px_local_rank
 
-    integer function px_local_size(ierr)
+    recursive integer function px_local_size(ierr)
         integer, intent(out), optional :: ierr
 
         px_local_size = counted(c_local_size(), ierr)
     end function px_local_size
 
-    function px_host(ierr) result(host)
+    recursive function px_host(ierr) result(host)
         integer, intent(out), optional :: ierr
         character(len=:), allocatable :: host
         type(c_ptr) :: address
@@ -620,7 +622,7 @@ contains
 
     ! ---- Scatter
 
-    logical function px_chunk_next(chunk, ierr)
+    recursive logical function px_chunk_next(chunk, ierr)
         type(px_chunk), intent(out) :: chunk
         integer, intent(out), optional :: ierr
 
@@ -628,14 +630,14 @@ contains
     end function px_chunk_next
 
     ! What is wrong with a chunk, where its length or its place cannot tell.
-    subroutine check_chunk(chunk, ierr)
+    recursive subroutine check_chunk(chunk, ierr)
         type(px_chunk), intent(in) :: chunk
         integer, intent(out), optional :: ierr
 
         call px_check(min(PX_OK, int(c_chunk_attempt(chunk%handle))), ierr)
     end subroutine check_chunk
 
-    subroutine chunk_characters(chunk, data, ierr)
+    recursive subroutine chunk_characters(chunk, data, ierr)
         type(px_chunk), intent(in) :: chunk
         character(len=1, kind=c_char), pointer, intent(out) :: data(:)
         integer, intent(out), optional :: ierr
@@ -649,7 +651,7 @@ contains
         call check_chunk(chunk, ierr)
     end subroutine chunk_characters
 
-    subroutine chunk_bytes(chunk, data, ierr)
+    recursive subroutine chunk_bytes(chunk, data, ierr)
         type(px_chunk), intent(in) :: chunk
         integer(int8), pointer, intent(out) :: data(:)
         integer, intent(out), optional :: ierr
@@ -663,7 +665,7 @@ contains
         call check_chunk(chunk, ierr)
     end subroutine chunk_bytes
 
-    integer(int64) function px_chunk_length(chunk, ierr)
+    recursive integer(int64) function px_chunk_length(chunk, ierr)
         type(px_chunk), intent(in) :: chunk
         integer, intent(out), optional :: ierr
 
@@ -671,7 +673,7 @@ contains
         call check_chunk(chunk, ierr)
     end function px_chunk_length
 
-    integer(int64) function px_chunk_index(chunk, ierr)
+    recursive integer(int64) function px_chunk_index(chunk, ierr)
         type(px_chunk), intent(in) :: chunk
         integer, intent(out), optional :: ierr
 
@@ -679,7 +681,7 @@ contains
         call check_chunk(chunk, ierr)
     end function px_chunk_index
 
-    integer(int64) function px_chunk_offset(chunk, ierr)
+    recursive integer(int64) function px_chunk_offset(chunk, ierr)
         type(px_chunk), intent(in) :: chunk
         integer, intent(out), optional :: ierr
 
@@ -687,14 +689,14 @@ contains
         call check_chunk(chunk, ierr)
     end function px_chunk_offset
 
-    integer function px_chunk_attempt(chunk, ierr)
+    recursive integer function px_chunk_attempt(chunk, ierr)
         type(px_chunk), intent(in) :: chunk
         integer, intent(out), optional :: ierr
 
         px_chunk_attempt = counted(c_chunk_attempt(chunk%handle), ierr)
     end function px_chunk_attempt
 
-    logical function record_characters(chunk, record, ierr)
+    recursive logical function record_characters(chunk, record, ierr)
         type(px_chunk), intent(in) :: chunk
         character(len=1, kind=c_char), pointer, intent(out) :: record(:)
         integer, intent(out), optional :: ierr
@@ -706,7 +708,7 @@ contains
         if (record_characters) call c_f_pointer(address, record, [length])
     end function record_characters
 
-    logical function record_bytes(chunk, record, ierr)
+    recursive logical function record_bytes(chunk, record, ierr)
         type(px_chunk), intent(in) :: chunk
         integer(int8), pointer, intent(out) :: record(:)
         integer, intent(out), optional :: ierr
@@ -718,7 +720,7 @@ contains
         if (record_bytes) call c_f_pointer(address, record, [length])
     end function record_bytes
 
-    logical function record_text(chunk, record, ierr)
+    recursive logical function record_text(chunk, record, ierr)
         type(px_chunk), intent(in) :: chunk
         character(len=:), allocatable, intent(inout) :: record
         integer, intent(out), optional :: ierr
@@ -729,7 +731,7 @@ contains
         if (record_text) record = text_of(address, length)
     end function record_text
 
-    subroutine px_chunk_release(chunk, how, ierr)
+    recursive subroutine px_chunk_release(chunk, how, ierr)
         type(px_chunk), intent(in) :: chunk
         integer, intent(in) :: how
         integer, intent(out), optional :: ierr
@@ -739,7 +741,7 @@ contains
 
     ! ---- Gather
 
-    subroutine emit_text(chunk, bytes, ierr)
+    recursive subroutine emit_text(chunk, bytes, ierr)
         type(px_chunk), intent(in) :: chunk
         character(len=*), intent(in) :: bytes
         integer, intent(out), optional :: ierr
@@ -777,7 +779,7 @@ contains
         end if
     end subroutine emit_bytes
 
-    subroutine emit_of(chunk, bytes, length, ierr)
+    recursive subroutine emit_of(chunk, bytes, length, ierr)
         type(px_chunk), intent(in) :: chunk
         character(kind=c_char), intent(in), target :: bytes(*)
         integer(c_size_t), intent(in) :: length
@@ -786,7 +788,7 @@ contains
         call emit_at(chunk, c_loc(bytes), length, ierr)
     end subroutine emit_of
 
-    subroutine emit_at(chunk, address, length, ierr)
+    recursive subroutine emit_at(chunk, address, length, ierr)
         type(px_chunk), intent(in) :: chunk
         type(c_ptr), intent(in) :: address
         integer(c_size_t), intent(in) :: length
@@ -797,7 +799,7 @@ contains
 
     ! ---- Point to point
 
-    subroutine send_text(rank, tag, bytes, timeout_ms, ierr)
+    recursive subroutine send_text(rank, tag, bytes, timeout_ms, ierr)
         integer, intent(in) :: rank, tag
         character(len=*), intent(in) :: bytes
         integer, intent(in) :: timeout_ms
@@ -806,7 +808,7 @@ contains
         call send_characters(rank, tag, bytes, len(bytes, c_size_t), timeout_ms, ierr)
     end subroutine send_text
 
-    subroutine send_characters(rank, tag, bytes, length, timeout_ms, ierr)
+    recursive subroutine send_characters(rank, tag, bytes, length, timeout_ms, ierr)
         integer, intent(in) :: rank, tag
         character(kind=c_char), intent(in), target :: bytes(*)
         integer(c_size_t), intent(in) :: length
@@ -816,7 +818,7 @@ contains
         call send(rank, tag, c_loc(bytes), length, timeout_ms, ierr)
     end subroutine send_characters
 
-    subroutine send_bytes(rank, tag, array, timeout_ms, ierr)
+    recursive subroutine send_bytes(rank, tag, array, timeout_ms, ierr)
         integer, intent(in) :: rank, tag
         integer(int8), intent(in), contiguous, target :: array(:)
         integer, intent(in) :: timeout_ms
@@ -828,7 +830,7 @@ contains
         call send(rank, tag, address, size(array, kind=c_size_t), timeout_ms, ierr)
     end subroutine send_bytes
 
-    subroutine send_integers(rank, tag, array, timeout_ms, ierr)
+    recursive subroutine send_integers(rank, tag, array, timeout_ms, ierr)
         integer, intent(in) :: rank, tag
         integer, intent(in), contiguous, target :: array(:)
         integer, intent(in) :: timeout_ms
@@ -842,7 +844,7 @@ contains
         call send(rank, tag, address, length, timeout_ms, ierr)
     end subroutine send_integers
 
-    subroutine send_long_integers(rank, tag, array, timeout_ms, ierr)
+    recursive subroutine send_long_integers(rank, tag, array, timeout_ms, ierr)
         integer, intent(in) :: rank, tag
         integer(int64), intent(in), contiguous, target :: array(:)
         integer, intent(in) :: timeout_ms
@@ -854,7 +856,7 @@ contains
         call send(rank, tag, address, 8*size(array, kind=c_size_t), timeout_ms, ierr)
     end subroutine send_long_integers
 
-    subroutine send_reals(rank, tag, array, timeout_ms, ierr)
+    recursive subroutine send_reals(rank, tag, array, timeout_ms, ierr)
         integer, intent(in) :: rank, tag
         real(real64), intent(in), contiguous, target :: array(:)
         integer, intent(in) :: timeout_ms
@@ -866,7 +868,7 @@ contains
         call send(rank, tag, address, 8*size(array, kind=c_size_t), timeout_ms, ierr)
     end subroutine send_reals
 
-    subroutine send(rank, tag, address, length, timeout_ms, ierr)
+    recursive subroutine send(rank, tag, address, length, timeout_ms, ierr)
         integer, intent(in) :: rank, tag
         type(c_ptr), intent(in) :: address
         integer(c_size_t), intent(in) :: length
@@ -877,7 +879,7 @@ contains
             int(timeout_ms, c_int))), ierr)
     end subroutine send
 
-    subroutine recv_text(rank, tag, buffer, timeout_ms, message, ierr)
+    recursive subroutine recv_text(rank, tag, buffer, timeout_ms, message, ierr)
         integer, intent(in) :: rank, tag
         character(len=*), intent(inout) :: buffer
         integer, intent(in) :: timeout_ms
@@ -887,7 +889,7 @@ contains
         call recv_characters(rank, tag, buffer, len(buffer, c_size_t), timeout_ms, message, ierr)
     end subroutine recv_text
 
-    subroutine recv_characters(rank, tag, buffer, capacity, timeout_ms, message, ierr)
+    recursive subroutine recv_characters(rank, tag, buffer, capacity, timeout_ms, message, ierr)
         integer, intent(in) :: rank, tag
         character(kind=c_char), intent(inout), target :: buffer(*)
         integer(c_size_t), intent(in) :: capacity
@@ -898,7 +900,7 @@ contains
         call recv(rank, tag, c_loc(buffer), capacity, timeout_ms, message, ierr)
     end subroutine recv_characters
 
-    subroutine recv_bytes(rank, tag, array, timeout_ms, message, ierr)
+    recursive subroutine recv_bytes(rank, tag, array, timeout_ms, message, ierr)
         integer, intent(in) :: rank, tag
         integer(int8), intent(inout), contiguous, target :: array(:)
         integer, intent(in) :: timeout_ms
@@ -911,7 +913,7 @@ contains
         call recv(rank, tag, address, size(array, kind=c_size_t), timeout_ms, message, ierr)
     end subroutine recv_bytes
 
-    subroutine recv_integers(rank, tag, array, timeout_ms, message, ierr)
+    recursive subroutine recv_integers(rank, tag, array, timeout_ms, message, ierr)
         integer, intent(in) :: rank, tag
         integer, intent(inout), contiguous, target :: array(:)
         integer, intent(in) :: timeout_ms
@@ -926,7 +928,7 @@ contains
         call recv(rank, tag, address, capacity, timeout_ms, message, ierr)
     end subroutine recv_integers
 
-    subroutine recv_long_integers(rank, tag, array, timeout_ms, message, ierr)
+    recursive subroutine recv_long_integers(rank, tag, array, timeout_ms, message, ierr)
         integer, intent(in) :: rank, tag
         integer(int64), intent(inout), contiguous, target :: array(:)
         integer, intent(in) :: timeout_ms
@@ -939,7 +941,7 @@ contains
         call recv(rank, tag, address, 8*size(array, kind=c_size_t), timeout_ms, message, ierr)
     end subroutine recv_long_integers
 
-    subroutine recv_reals(rank, tag, array, timeout_ms, message, ierr)
+    recursive subroutine recv_reals(rank, tag, array, timeout_ms, message, ierr)
         integer, intent(in) :: rank, tag
         real(real64), intent(inout), contiguous, target :: array(:)
         integer, intent(in) :: timeout_ms
@@ -952,7 +954,7 @@ contains
         call recv(rank, tag, address, 8*size(array, kind=c_size_t), timeout_ms, message, ierr)
     end subroutine recv_reals
 
-    subroutine recv(rank, tag, address, capacity, timeout_ms, message, ierr)
+    recursive subroutine recv(rank, tag, address, capacity, timeout_ms, message, ierr)
         integer, intent(in) :: rank, tag
         type(c_ptr), intent(in) :: address
         integer(c_size_t), intent(in) :: capacity
@@ -968,7 +970,7 @@ contains
         call px_check(int(status), ierr)
     end subroutine recv
 
-    subroutine px_probe(rank, tag, timeout_ms, message, ierr)
+    recursive subroutine px_probe(rank, tag, timeout_ms, message, ierr)
         integer, intent(in) :: rank, tag, timeout_ms
         type(px_message), intent(out) :: message
         integer, intent(out), optional :: ierr
@@ -980,7 +982,7 @@ contains
         call px_check(int(status), ierr)
     end subroutine px_probe
 
-    pure type(px_message) function told(found)
+    recursive pure type(px_message) function told(found)
         type(c_message), intent(in) :: found
 
         told = px_message(int(found%source), int(found%tag), int(found%length, int64))
@@ -988,21 +990,21 @@ contains
 
     ! ---- Jobs from inside
 
-    subroutine px_job_new(job, ierr)
+    recursive subroutine px_job_new(job, ierr)
         type(px_job), intent(out) :: job
         integer, intent(out), optional :: ierr
 
         call px_check(int(c_job_new(job%handle)), ierr)
     end subroutine px_job_new
 
-    subroutine px_job_free(job, ierr)
+    recursive subroutine px_job_free(job, ierr)
         type(px_job), intent(in) :: job
         integer, intent(out), optional :: ierr
 
         call px_check(int(c_job_free(job%handle)), ierr)
     end subroutine px_job_free
 
-    subroutine px_job_input(job, path, ierr)
+    recursive subroutine px_job_input(job, path, ierr)
         type(px_job), intent(in) :: job
         character(len=*), intent(in) :: path
         integer, intent(out), optional :: ierr
@@ -1010,7 +1012,7 @@ contains
         call px_check(int(c_job_input(job%handle, name_of(path))), ierr)
     end subroutine px_job_input
 
-    subroutine px_job_records(job, records, ierr)
+    recursive subroutine px_job_records(job, records, ierr)
         type(px_job), intent(in) :: job
         character(len=*), intent(in) :: records
         integer, intent(out), optional :: ierr
@@ -1018,7 +1020,7 @@ contains
         call px_check(int(c_job_records(job%handle, name_of(records))), ierr)
     end subroutine px_job_records
 
-    subroutine px_job_chunk_size(job, bytes, ierr)
+    recursive subroutine px_job_chunk_size(job, bytes, ierr)
         type(px_job), intent(in) :: job
         integer(int64), intent(in) :: bytes
         integer, intent(out), optional :: ierr
@@ -1026,7 +1028,7 @@ contains
         call px_check(int(c_job_chunk_size(job%handle, bytes)), ierr)
     end subroutine px_job_chunk_size
 
-    subroutine px_job_chunk_records(job, records, ierr)
+    recursive subroutine px_job_chunk_records(job, records, ierr)
         type(px_job), intent(in) :: job
         integer(int64), intent(in) :: records
         integer, intent(out), optional :: ierr
@@ -1034,7 +1036,7 @@ contains
         call px_check(int(c_job_chunk_records(job%handle, records)), ierr)
     end subroutine px_job_chunk_records
 
-    subroutine px_job_ranks(job, ranks, ierr)
+    recursive subroutine px_job_ranks(job, ranks, ierr)
         type(px_job), intent(in) :: job
         integer, intent(in) :: ranks
         integer, intent(out), optional :: ierr
@@ -1042,7 +1044,7 @@ contains
         call px_check(int(c_job_ranks(job%handle, int(ranks, c_int))), ierr)
     end subroutine px_job_ranks
 
-    subroutine px_job_deal(job, deal, ierr)
+    recursive subroutine px_job_deal(job, deal, ierr)
         type(px_job), intent(in) :: job
         integer, intent(in) :: deal
         integer, intent(out), optional :: ierr
@@ -1050,7 +1052,7 @@ contains
         call px_check(int(c_job_deal(job%handle, int(deal, c_int))), ierr)
     end subroutine px_job_deal
 
-    subroutine px_job_order(job, order, ierr)
+    recursive subroutine px_job_order(job, order, ierr)
         type(px_job), intent(in) :: job
         integer, intent(in) :: order
         integer, intent(out), optional :: ierr
@@ -1058,7 +1060,7 @@ contains
         call px_check(int(c_job_order(job%handle, int(order, c_int))), ierr)
     end subroutine px_job_order
 
-    subroutine px_job_command(job, words, ierr)
+    recursive subroutine px_job_command(job, words, ierr)
         type(px_job), intent(in) :: job
         character(len=*), intent(in) :: words(:)
         integer, intent(out), optional :: ierr
@@ -1079,7 +1081,7 @@ contains
         call px_check(int(c_job_command(job%handle, argv)), ierr)
     end subroutine px_job_command
 
-    subroutine px_job_callback(job, callback, user, ierr)
+    recursive subroutine px_job_callback(job, callback, user, ierr)
         type(px_job), intent(in) :: job
         procedure(px_chunk_callback) :: callback
         type(c_ptr), intent(in), optional :: user
@@ -1088,14 +1090,14 @@ contains
         call px_check(int(c_job_callback(job%handle, c_funloc(callback), or_null(user))), ierr)
     end subroutine px_job_callback
 
-    type(c_ptr) function or_null(address)
+    recursive type(c_ptr) function or_null(address)
         type(c_ptr), intent(in), optional :: address
 
         or_null = c_null_ptr
         if (present(address)) or_null = address
     end function or_null
 
-    subroutine px_job_output_path(job, path, ierr)
+    recursive subroutine px_job_output_path(job, path, ierr)
         type(px_job), intent(in) :: job
         character(len=*), intent(in) :: path
         integer, intent(out), optional :: ierr
@@ -1103,7 +1105,7 @@ contains
         call px_check(int(c_job_output_path(job%handle, name_of(path))), ierr)
     end subroutine px_job_output_path
 
-    subroutine px_job_output_fd(job, fd, ierr)
+    recursive subroutine px_job_output_fd(job, fd, ierr)
         type(px_job), intent(in) :: job
         integer, intent(in) :: fd
         integer, intent(out), optional :: ierr
@@ -1111,7 +1113,7 @@ contains
         call px_check(int(c_job_output_fd(job%handle, int(fd, c_int))), ierr)
     end subroutine px_job_output_fd
 
-    subroutine px_job_output_callback(job, callback, user, ierr)
+    recursive subroutine px_job_output_callback(job, callback, user, ierr)
         type(px_job), intent(in) :: job
         procedure(px_output_callback) :: callback
         type(c_ptr), intent(in), optional :: user
@@ -1121,7 +1123,7 @@ contains
             int(c_job_output_callback(job%handle, c_funloc(callback), or_null(user))), ierr)
     end subroutine px_job_output_callback
 
-    subroutine px_job_errors_fd(job, fd, ierr)
+    recursive subroutine px_job_errors_fd(job, fd, ierr)
         type(px_job), intent(in) :: job
         integer, intent(in) :: fd
         integer, intent(out), optional :: ierr
@@ -1129,7 +1131,7 @@ contains
         call px_check(int(c_job_errors_fd(job%handle, int(fd, c_int))), ierr)
     end subroutine px_job_errors_fd
 
-    subroutine px_job_hosts(job, hosts, ierr)
+    recursive subroutine px_job_hosts(job, hosts, ierr)
         type(px_job), intent(in) :: job
         character(len=*), intent(in) :: hosts
         integer, intent(out), optional :: ierr
@@ -1137,7 +1139,7 @@ contains
         call px_check(int(c_job_hosts(job%handle, name_of(hosts))), ierr)
     end subroutine px_job_hosts
 
-    subroutine px_job_hostfile(job, path, ierr)
+    recursive subroutine px_job_hostfile(job, path, ierr)
         type(px_job), intent(in) :: job
         character(len=*), intent(in) :: path
         integer, intent(out), optional :: ierr
@@ -1145,7 +1147,7 @@ contains
         call px_check(int(c_job_hostfile(job%handle, name_of(path))), ierr)
     end subroutine px_job_hostfile
 
-    subroutine px_job_option(job, name, value, ierr)
+    recursive subroutine px_job_option(job, name, value, ierr)
         type(px_job), intent(in) :: job
         character(len=*), intent(in) :: name
         character(len=*), intent(in), optional :: value
@@ -1158,7 +1160,7 @@ contains
         end if
     end subroutine px_job_option
 
-    subroutine option_with(job, name, value, ierr)
+    recursive subroutine option_with(job, name, value, ierr)
         type(px_job), intent(in) :: job
         character(len=*), intent(in) :: name
         character(kind=c_char), intent(in), target :: value(*)
@@ -1167,14 +1169,14 @@ contains
         call px_check(int(c_job_option(job%handle, name_of(name), c_loc(value))), ierr)
     end subroutine option_with
 
-    subroutine px_job_run(job, ierr)
+    recursive subroutine px_job_run(job, ierr)
         type(px_job), intent(in) :: job
         integer, intent(out), optional :: ierr
 
         call px_check(int(c_job_run(job%handle)), ierr)
     end subroutine px_job_run
 
-    subroutine px_job_result(job, result, ierr)
+    recursive subroutine px_job_result(job, result, ierr)
         type(px_job), intent(in) :: job
         type(px_result), intent(out) :: result
         integer, intent(out), optional :: ierr

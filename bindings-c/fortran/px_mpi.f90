@@ -22,7 +22,7 @@ module px_mpi
     end interface
 
 contains
-    subroutine px_mpi_job_run(comm, job, ierr)
+    recursive subroutine px_mpi_job_run(comm, job, ierr)
         integer, intent(in) :: comm
         type(px_job), intent(in) :: job
         integer, intent(out), optional :: ierr
