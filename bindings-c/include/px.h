@@ -285,9 +285,9 @@ int px_emit(px_chunk *chunk, const void *bytes, size_t length);
 
 // Ends the use of a chunk and frees it, whatever the answer.
 //
-// how is PX_COMMIT or PX_FAIL. With PX_FAIL its output is dropped, and pxrun deals it again
-// or ends the job, as it was told to; alone, nothing more happens. PX_ERR_INPUT_CHANGED: the
-// file is not what it was when the job began, so nothing was committed. A second release is
+// how is PX_COMMIT or PX_FAIL. With PX_FAIL its output is dropped and the chunk has failed:
+// pxrun ends the job, or with `--keep-going` lets it fail at its end; alone, nothing more happens.
+// PX_ERR_INPUT_CHANGED: the file is not what it was when the job began, so nothing was committed. A second release is
 // PX_ERR_HANDLE, and so is that of a chunk that a callback was called with.
 int px_chunk_release(px_chunk *chunk, int how);
 
