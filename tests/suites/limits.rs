@@ -183,6 +183,22 @@ fn row_44_a_raised_limit_is_not_passed_on_to_the_copies() {
 }
 
 #[test]
+fn row_44_more_input_files_than_the_soft_limit_are_no_hindrance() {
+    let scratch = Scratch::new();
+    let mut job = Job::new("-np 2").directory(scratch.path()).limit(Resource::Nofile, 64, 4096);
+    let mut all = Vec::new();
+    for number in 0..200 {
+        let name = format!("{number}.txt");
+        let bytes = records::numbered(50, number);
+        scratch.file(&name, &bytes);
+        job = job.words(&format!("-i {name}"));
+        all.extend(bytes);
+    }
+    let outcome = job.words("-k --contract lines cat").run();
+    assert!(outcome.ok().stdout == all);
+}
+
+#[test]
 fn row_44_too_few_descriptors_are_an_error_with_the_number_needed() {
     let scratch = Scratch::new();
     let started = format!("touch {}", scratch.at("started").display());

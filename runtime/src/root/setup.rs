@@ -34,6 +34,7 @@ use crate::output::sink::Sink;
 use crate::output::stage::Stage;
 use crate::output::{OutputError, publish};
 use crate::poller::{Poller, Token};
+use crate::sys::process::raise_open_files;
 
 /// Output held in memory before it is spilled, in bytes; each rank adds as much again of a MiB.
 const HELD: usize = 12 << 20;
@@ -96,6 +97,8 @@ pub enum Opened {
 /// # Errors
 /// Those of opening, of reading headers, and blocks of a stream.
 pub fn open(job: &Job) -> Result<Opened, SetupError> {
+    // Each file of the input stays open.
+    raise_open_files();
     let (input, identities) = open_all(&job.input, job.records, job.header)?;
     let opened = match input {
         Input::Stream(_) if job.deal == Deal::Block => return Err(SetupError::BlockOfStream),

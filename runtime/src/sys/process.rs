@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
@@ -107,9 +108,12 @@ pub fn pidfd(pid: Pid) -> Result<OwnedFd, Errno> {
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
 }
 
+/// The limit of open files as this process found it.
+static OPEN_FILES: OnceLock<Rlimit> = OnceLock::new();
+
 /// Raises the soft limit of open files to the hard one and returns it.
 pub fn raise_open_files() -> u64 {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let limit = open_files_limit();
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if limit.current != limit.maximum {
         let _ = rustix::process::setrlimit(Resource::Nofile, raised);
@@ -119,7 +123,7 @@ pub fn raise_open_files() -> u64 {
 
 /// The limit of open files as it was found, to be given back to children.
 pub fn open_files_limit() -> Rlimit {
-    rustix::process::getrlimit(Resource::Nofile)
+    *OPEN_FILES.get_or_init(|| rustix::process::getrlimit(Resource::Nofile))
 }
 
 /// Takes ownership of a descriptor number that a call outside `rustix` returned.
