@@ -4,7 +4,7 @@
 //! A chunk that lies in one file is told by its place, and the program maps it; any other goes as
 //! bytes. Nothing here waits for the program.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -33,6 +33,9 @@ const PIECE: usize = 240 << 10;
 /// Written in one turn, in bytes.
 const TURN: u64 = 2 << 20;
 
+/// Input files that a program has open at once.
+const FILES: usize = 16;
+
 /// What is still to be written.
 enum Item {
     /// Frames, so many of whose bytes are the input's.
@@ -49,6 +52,32 @@ enum Brings {
     File(usize),
     /// The memory that the ranks of this host share.
     Commons(Rc<OwnedFd>),
+}
+
+/// The input files that a program has open, by the numbers that they were told under. A program's
+/// limit of open files is its own, so they are few, and the oldest one gives its number to the next.
+#[derive(Default)]
+struct ToldFiles {
+    files: Vec<usize>,
+    oldest: usize,
+}
+
+impl ToldFiles {
+    /// The number of a file, and whether it is to be told first.
+    fn number(&mut self, file: usize) -> (u32, bool) {
+        let known = self.files.iter().position(|told| *told == file);
+        let place = known.unwrap_or_else(|| {
+            if self.files.len() < FILES {
+                self.files.push(file);
+                return self.files.len() - 1;
+            }
+            let place = self.oldest;
+            self.files[place] = file;
+            self.oldest = (place + 1) % FILES;
+            place
+        });
+        (u32::try_from(place).unwrap_or(u32::MAX), known.is_none())
+    }
 }
 
 /// A chunk that has begun and whose end was not told yet.
@@ -70,7 +99,7 @@ pub(super) struct Program {
     socket: OwnedFd,
     items: VecDeque<Item>,
     open: Option<Open>,
-    told_files: HashSet<usize>,
+    told_files: ToldFiles,
     writable: bool,
     inbox: Inbox,
     /// No descriptor can be passed on to it.
@@ -90,7 +119,7 @@ impl Program {
             socket,
             items: VecDeque::from([item]),
             open: None,
-            told_files: HashSet::new(),
+            told_files: ToldFiles::default(),
             writable: true,
             inbox: Inbox::default(),
             only_bytes: false,
@@ -141,8 +170,8 @@ impl Program {
             self.items.push_back(Item::Range(range));
             return;
         };
-        let number = u32::try_from(file).unwrap_or(u32::MAX);
-        if self.told_files.insert(file) {
+        let (number, is_new) = self.told_files.number(file);
+        if is_new {
             let mut bytes = Vec::new();
             let message = ToProgram::File { file: number, seen: input.seen_of(file) };
             wire::encode_message(&mut bytes, &message);

@@ -150,7 +150,7 @@ pub enum ToProgram {
     Welcome(Box<Welcome>),
     /// A file of the input, whose descriptor comes with it.
     File {
-        /// Its number.
+        /// Its number; one that was told before is this file's from now on.
         file: u32,
         /// What it was when the job began.
         seen: Seen,

@@ -3,6 +3,7 @@
 use px_tests::job::{Feed, Job};
 use px_tests::outcome::Outcome;
 use px_tests::scratch::Scratch;
+use rustix::process::Resource;
 
 use crate::{checked, compiled, lines, prints_its_input, sorted, with_library};
 
@@ -54,6 +55,22 @@ fn chunks_may_be_of_any_size_and_lie_in_any_file() {
         let job = fed(&words, "copy", "whole").directory(scratch.path());
         prints_its_input(job, &input);
     }
+}
+
+#[test]
+fn more_files_than_a_program_may_open_are_no_hindrance() {
+    let scratch = Scratch::new();
+    let mut words = String::from("-np 2 -k --chunk-size 16k");
+    let mut input = Vec::new();
+    for number in 0..200 {
+        let name = format!("{number}.txt");
+        let bytes = lines(400 + number, "");
+        scratch.file(&name, &bytes);
+        words += &format!(" -i {name}");
+        input.extend(bytes);
+    }
+    let job = fed(&words, "copy", "hold=8").directory(scratch.path());
+    prints_its_input(job.limit(Resource::Nofile, 48, 4096), &input);
 }
 
 #[test]
