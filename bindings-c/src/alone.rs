@@ -68,6 +68,9 @@ impl Alone {
     /// # Errors
     /// `PX_ERR_SYSTEM`.
     pub fn commit(&self, output: &[u8]) -> Result<(), Fault> {
+        if output.is_empty() {
+            return Ok(());
+        }
         let _one_chunk_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let written = without_sigpipe(|| write_all(output));
         written.map_err(|e| Fault::system("write to standard output", e))
