@@ -113,6 +113,7 @@ pub struct Cutter {
     records: Records,
     range: Range<u64>,
     counting: bool,
+    within_files: bool,
     index: u64,
     first_index: u64,
     start: u64,
@@ -142,6 +143,7 @@ impl Cutter {
             rule,
             records,
             counting: matches!(rule, Rule::Records { .. }),
+            within_files: false,
             index: first_index,
             first_index,
             start: range.start,
@@ -153,6 +155,13 @@ impl Cutter {
     /// Makes every chunk say how many records it has, which means looking at every byte.
     pub fn counting_records(mut self) -> Self {
         self.counting = true;
+        self
+    }
+
+    /// Ends every chunk of records of one length where its file ends, so that whoever has only the
+    /// chunk knows where a file's last, shorter record ends.
+    pub fn within_files(mut self) -> Self {
+        self.within_files = true;
         self
     }
 
@@ -275,6 +284,10 @@ impl Cutter {
             }
             _ => layout.fixed_record_end(self.target() - 1, width).min(self.range.end),
         };
+        let end = match layout.parts(self.start..end).next().filter(|_| self.within_files) {
+            Some(first) => end.min(self.start + first.len),
+            None => end,
+        };
         if self.counting {
             self.scan.seen = layout.fixed_advance(self.start, end, width, u64::MAX).1;
         }
@@ -377,5 +390,19 @@ mod tests {
         let chunks = cut_all(cutter, &layout, &input, 4096);
         assert_eq!(chunks.len(), 10);
         assert!(chunks.iter().all(|c| c.len() == 1600));
+    }
+
+    #[test]
+    fn a_chunk_within_files_ends_where_its_file_does() {
+        let mut layout = Layout::default();
+        layout.push_file(0, 0, 6);
+        layout.push_file(1, 0, 10);
+        let width = Records::Fixed(NonZeroU64::new(4).unwrap());
+        for rule in [Rule::Records { base: 10, longer: 0 }, Rule::Size(12)] {
+            let cutter = Cutter::new(rule, width, 0..16, 0).within_files();
+            let chunks = cut_all(cutter, &layout, &[0; 16], 16);
+            let ranges: Vec<_> = chunks.iter().map(Chunk::range).collect();
+            assert_eq!(ranges, [0..6, 6..16], "{rule:?}");
+        }
     }
 }

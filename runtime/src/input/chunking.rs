@@ -12,18 +12,23 @@ use super::files::FileInput;
 use super::layout::Layout;
 use super::window::{Looking, Window, count_chunks, count_records};
 use crate::cut::{Cutter, Rule};
-use crate::job::{ChunkSize, Run};
+use crate::job::{ChunkSize, Contract, Job, Run};
 use crate::records::Records;
 
 /// Up to this length the records are counted before the first chunk is cut.
 pub const COUNTED: u64 = 64 << 20;
 
+/// A copy that uses libpx reads no pipe that would be idle meanwhile: so many bytes are no large
+/// chunk for it.
+const SMALL_PX: u64 = 64 << 10;
+
 /// Chunks of a size that fits the length of the input, when it is known in records.
 ///
-/// The first chunks may have one record more, so ranks differ by at most one record.
-pub fn even_records(total: u64, ranks: NonZeroU32) -> Rule {
+/// The first chunks may have one record more, so ranks differ by at most one record. They have 64
+/// records at most, or `worthwhile` where that is more.
+pub fn even_records(total: u64, ranks: NonZeroU32, worthwhile: u64) -> Rule {
     let ranks = u64::from(ranks.get());
-    let target = (total / (16 * ranks)).clamp(1, 64);
+    let target = (total / (16 * ranks)).clamp(1, worthwhile.max(64));
     let chunks = ranks * total.div_ceil(ranks * target).max(1);
     Rule::Records { base: total / chunks, longer: total % chunks }
 }
@@ -55,23 +60,22 @@ fn blocks(total_records: Option<u64>, ranks: NonZeroU32) -> Rule {
 ///
 /// # Errors
 /// Whatever reading can give.
-pub fn rule(
-    input: &FileInput,
-    records: Records,
-    size: ChunkSize,
-    run: Run,
-    ranks: NonZeroU32,
-) -> Result<Rule, InputError> {
-    match size {
+pub fn rule(input: &FileInput, job: &Job, ranks: NonZeroU32) -> Result<Rule, InputError> {
+    let Job { records, run, .. } = *job;
+    let length = input.layout().length();
+    match job.chunk {
         ChunkSize::Bytes(bytes) => Ok(Rule::Size(bytes)),
         ChunkSize::Records(count) => Ok(Rule::Records { base: count, longer: 0 }),
-        ChunkSize::Automatic => checked(
-            input,
-            records,
-            ranks,
-            even_bytes(input.layout().length(), ranks, run),
-            |total| even_records(total, ranks),
-        ),
+        ChunkSize::Automatic => {
+            checked(input, records, ranks, even_bytes(length, ranks, run), |total| {
+                match job.contract {
+                    Contract::Px => {
+                        even_records(total, ranks, total.saturating_mul(SMALL_PX) / length.max(1))
+                    }
+                    Contract::None | Contract::Lines => even_records(total, ranks, 0),
+                }
+            })
+        }
     }
 }
 
@@ -143,7 +147,7 @@ mod tests {
             total in 1u64..100_000, n in 1u32..40,
         ) {
             let ranks = NonZeroU32::new(n).unwrap();
-            let Rule::Records { base, longer } = even_records(total, ranks) else { unreachable!() };
+            let Rule::Records { base, longer } = even_records(total, ranks, 0) else { unreachable!() };
             let mut given = vec![0u64; n as usize];
             let (mut left, mut index) = (total, 0u64);
             while left > 0 {

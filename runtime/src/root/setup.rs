@@ -175,11 +175,12 @@ pub fn dealer(job: &Job, input: &Rc<FileInput>) -> Result<Dealer, InputError> {
     let length = layout.length();
     let counting = |cutter: Cutter| match job.contract {
         Contract::Lines => cutter.counting_records(),
-        Contract::None | Contract::Px => cutter,
+        Contract::Px => cutter.within_files(),
+        Contract::None => cutter,
     };
     let rule = match (job.deal, job.run) {
         (Deal::Block, _) => chunking::block_rule(input, job.records, ranks)?,
-        _ => chunking::rule(input, job.records, job.chunk, job.run, ranks)?,
+        _ => chunking::rule(input, job, ranks)?,
     };
     let cutter = Cutter::new(rule, job.records, 0..length, 0);
     Ok(match (job.deal, job.run) {
@@ -327,6 +328,11 @@ impl Root {
                 self.start_copy(rank, None, poller, now);
                 if matches!(self.source, Source::Files(_)) {
                     self.feed_header(rank, poller, now);
+                }
+                if self.job.contract == Contract::Px {
+                    // What it waits for may lie there when its program begins.
+                    self.deal(poller, now);
+                    self.hosts.pump(poller, now);
                 }
                 self.hear_all(poller, now);
                 if self.stopping.is_some() {

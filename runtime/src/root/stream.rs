@@ -222,6 +222,8 @@ impl Root {
 
     /// Reads once; says whether anything came.
     fn read_stream(&mut self, poller: &Poller, now: Instant) -> Result<bool, InputError> {
+        // Whoever has only the chunk must know where a stream's last, shorter record ends.
+        let apart = self.job.contract == Contract::Px && self.job.records.delimiter().is_none();
         let Some(stream) = self.stream() else { return Ok(false) };
         if stream.ended || !stream.reader.is_ready() {
             return Ok(false);
@@ -245,7 +247,8 @@ impl Root {
                 Ok(false)
             }
             Arrived::EndOfOne => {
-                let ends = stream.bytes.is_empty() && stream.cutter.end_record();
+                let ended = stream.cutter.end_record() || apart && stream.cutter.is_open();
+                let ends = stream.bytes.is_empty() && ended;
                 if stream.header.left > 0 {
                     stream.header_is_whole()?;
                     stream.bytes.clear();
