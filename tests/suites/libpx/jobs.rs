@@ -4,15 +4,17 @@
 use std::fs;
 use std::time::Duration;
 
+use px_tests::installed::installed;
 use px_tests::job::Job;
+use px_tests::lab::Host;
 use px_tests::outcome::Outcome;
-use px_tests::processes;
 use px_tests::scratch::Scratch;
+use px_tests::{Lab, processes, sys};
 
-use crate::alone;
+use crate::{alone, compiled};
 
 /// For what is left of a program that is gone to go too.
-const GONE: Duration = Duration::from_secs(20);
+const GONE: Duration = Duration::from_secs(60);
 
 /// A program that runs the job which these words and this command describe.
 fn job(words: &str, command: &[&str]) -> Job {
@@ -204,6 +206,43 @@ fn the_program_is_as_it_was_and_its_wait_sees_no_child() {
         let outcome = alone("guest", &words).run();
         outcome.ok().prints("").quiet();
     }
+}
+
+/// The same as [`job`], on the head of a lab.
+fn on_the_head(lab: &Lab, words: &str, command: &[&str]) -> Job {
+    let job = lab.job(&format!("{} {words} --", compiled("job").display()));
+    let job = job.env("LD_LIBRARY_PATH", installed().at("lib"));
+    command.iter().fold(job, |job, word| job.arg(word))
+}
+
+#[test]
+fn a_job_has_hosts_as_one_of_pxrun_has_and_leaves_nothing_on_them() {
+    let lab = Lab::up(2);
+    let scratch = Scratch::new();
+    let (text, input) = lines(&scratch);
+    let hosts = lab.hostfile(2);
+    let hosts = hosts.display();
+    let words = format!("order=1 chunk-records=50 run=per-chunk output-fd=1 input={input}");
+    let upper =
+        on_the_head(&lab, &format!("hostfile={hosts} {words}"), &["tr", "a-z", "A-Z"]).run();
+    says_exactly(&upper, &well(20, &text, text.len())).prints(text.to_uppercase());
+    let names: Vec<String> = lab.hosts().iter().map(Host::name).collect();
+    let listed = format!("hosts={}:1 output-fd=1", names.join(":1,"));
+    let said = on_the_head(&lab, &listed, &["hostname"]).run();
+    assert_eq!(said.ok().says("run 0\n").sorted_lines(), names);
+    let unknown = on_the_head(&lab, "hosts=nowhere", &["cat"]).run();
+    unknown.ok().says("run -19\n").says("nowhere").says("result 125, ");
+    let began = lab.path().join("began");
+    fs::create_dir(&began).unwrap();
+    let script = format!("touch {}/$PX_RANK; sleep 1000", began.display());
+    let running = on_the_head(&lab, &format!("hostfile={hosts}"), &["sh", "-c", &script]).start();
+    let all_began = || fs::read_dir(&began).unwrap().count() == 4;
+    assert!(processes::holds_within(GONE, all_began), "not all copies run");
+    // Between the lab and the program stand those that enter it.
+    let program = processes::named(running.mark(), "job");
+    sys::kill(program[0].pid, libc::SIGKILL).unwrap();
+    running.finish();
+    assert_eq!(lab.leftovers(GONE), []);
 }
 
 #[test]
