@@ -16,7 +16,7 @@ module steps_of_numbers
 
 contains
     ! Does a chunk, on a thread of libpx. `user` counts what this rank has done.
-    integer(c_int) function work(handle, user) bind(c)
+    recursive integer(c_int) function work(handle, user) bind(c)
         type(c_ptr), value :: handle, user
         type(px_chunk) :: chunk
         character(len=:), allocatable :: record

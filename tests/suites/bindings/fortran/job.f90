@@ -7,7 +7,7 @@ module shouting
     implicit none
 
 contains
-    integer(c_int) function shout(handle, user) bind(c)
+    recursive integer(c_int) function shout(handle, user) bind(c)
         type(c_ptr), value :: handle, user
         type(px_chunk) :: chunk
         character(len=:), allocatable :: line
