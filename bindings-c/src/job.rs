@@ -25,6 +25,8 @@ mod run;
 use std::ffi::c_int;
 use std::os::fd::OwnedFd;
 
+use serde::{Deserialize, Serialize};
+
 use crate::boundary::{ChunkCallback, OutputCallback, out, status};
 use crate::status::{Fault, PX_ERR_MEMORY, PX_OK};
 use crate::tokens::Table;
@@ -44,7 +46,7 @@ pub struct px_job {
 
 /// What a job came to.
 #[allow(non_camel_case_types, reason = "its name in C")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(C)]
 pub struct px_result {
     /// As pxrun's exit status: 0, or that of a copy that failed, or 125 and above.
@@ -57,6 +59,22 @@ pub struct px_result {
     pub output_bytes: u64,
 }
 
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Why it failed, if it did.
+    pub fault: Option<Fault>,
+    /// What it came to, if it began.
+    pub result: Option<px_result>,
+}
+
+impl Outcome {
+    /// Of a job that did not come to its own end.
+    pub fn failed(fault: Fault) -> Outcome {
+        Outcome { fault: Some(fault), result: None }
+    }
+}
+
 /// Where output goes.
 #[derive(Default)]
 enum Output {
@@ -66,6 +84,16 @@ enum Output {
     File,
     Descriptor(OwnedFd),
     Callback(OutputCallback),
+}
+
+impl Output {
+    /// Takes output that comes here; an answer that is not zero wants no more.
+    fn take(&self, bytes: &[u8]) -> c_int {
+        match self {
+            Output::Callback(callback) => callback.take(bytes),
+            _ => 0,
+        }
+    }
 }
 
 /// What the ranks do.
@@ -87,6 +115,17 @@ struct Job {
     output: Output,
     errors: Option<OwnedFd>,
     result: Option<px_result>,
+}
+
+impl Job {
+    /// Stores what a run came to.
+    ///
+    /// # Errors
+    /// Why it failed.
+    fn conclude(&mut self, outcome: Outcome) -> Result<(), Fault> {
+        self.result = outcome.result;
+        outcome.fault.map_or(Ok(()), Err)
+    }
 }
 
 /// Jobs at once; there is no reason for more than some.

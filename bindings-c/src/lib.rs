@@ -17,6 +17,7 @@
 //! | [`chunk`] | `px_chunk_next` and all that is done with a chunk |
 //! | [`held`] | the bytes of a chunk |
 //! | [`job`] | a scatter and gather that a program runs itself |
+//! | [`relay`] | the guests of a job on the ranks of a transport |
 
 // What stands above a function is the manual of C programs, which says in the text what must be.
 #![allow(clippy::missing_safety_doc)]
@@ -25,6 +26,7 @@ pub mod alone;
 pub mod boundary;
 pub mod held;
 pub mod link;
+pub mod relay;
 pub mod surroundings;
 pub mod tokens;
 

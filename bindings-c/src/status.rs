@@ -4,6 +4,8 @@
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_int};
 
+use serde::{Deserialize, Serialize};
+
 /// The call did what it should.
 pub const PX_OK: c_int = 0;
 /// There is nothing further: no chunk, no record.
@@ -95,7 +97,7 @@ pub fn text(status: c_int) -> &'static CStr {
 }
 
 /// Why a call failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// One of the negative numbers.
     pub status: c_int,

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::guest::Guest;
 use super::helper::{Ended, Helper, Way, connection};
 use super::words::Words;
-use super::{JOBS, Job, Output, Work, change, find, px_job, px_result, token};
+use super::{JOBS, Job, Outcome, Output, Work, change, find, px_job, px_result, token};
 use crate::boundary::{ChunkCallback, out, status};
 use crate::status::{Fault, PX_ERR_HELPER, PX_ERR_JOB, PX_ERR_STATE, PX_ERR_UNSUPPORTED, PX_OK};
 
@@ -34,14 +34,9 @@ fn run(job: &mut Job) -> Result<(), Fault> {
         Work::Command => (Vec::new(), start(job, &job.words, Vec::new(), &[])?),
         Work::Callback(callback) => with_guests(job, callback)?,
     };
-    let output = &job.output;
-    let mut taker = |bytes: &[u8]| match output {
-        Output::Callback(callback) => callback.take(bytes),
-        _ => 0,
-    };
     loop {
         wait(&helper)?;
-        if helper.serve(&mut taker)? {
+        if helper.serve(&mut |bytes| job.output.take(bytes))? {
             break;
         }
     }
@@ -49,7 +44,7 @@ fn run(job: &mut Job) -> Result<(), Fault> {
     let ended = helper.end()?;
     // Nobody is at the other ends of their sockets any more.
     let served = guests.into_iter().map(Guest::join).fold(Ok(()), Result::and);
-    judge(job, &ended, &path, served)
+    job.conclude(judge(&ended, &path, served))
 }
 
 /// Starts the helper of `job` with these words and guests, of whom it gets these sockets.
@@ -124,20 +119,20 @@ fn wait(helper: &Helper) -> Result<(), Fault> {
     }
 }
 
-/// Stores what the job came to, and says why where it failed.
-fn judge(job: &mut Job, ended: &Ended, path: &str, served: Result<(), Fault>) -> Result<(), Fault> {
+/// What a job came to, and why it failed, if it did; `served` is how its threads ended.
+pub fn judge(ended: &Ended, path: &str, served: Result<(), Fault>) -> Outcome {
     let Some(account) = ended.account else {
         let why = format!("the helper `{path}` ended without a word");
-        return Err(Fault::new(PX_ERR_HELPER, lines(&[&why, &ended.said])));
+        return Outcome::failed(Fault::new(PX_ERR_HELPER, lines(&[&why, &ended.said])));
     };
-    job.result = Some(px_result {
+    let result = Some(px_result {
         status: account.status.into(),
         chunks: account.chunks,
         input_bytes: account.input,
         output_bytes: account.output,
     });
     if ended.declined.is_none() && account.status == 0 {
-        return served;
+        return Outcome { fault: served.err(), result };
     }
     let declined = ended
         .declined
@@ -147,7 +142,7 @@ fn judge(job: &mut Job, ended: &Ended, path: &str, served: Result<(), Fault>) ->
     if why.is_empty() {
         why = format!("the job ended with status {}", account.status);
     }
-    Err(Fault::new(PX_ERR_JOB, why))
+    Outcome { fault: Some(Fault::new(PX_ERR_JOB, why)), result }
 }
 
 /// Joins what there is to say.
