@@ -187,6 +187,32 @@ typedef struct {
   uint64_t output_bytes;
 } px_result;
 
+// Carries messages between the processes of a job, for `px_job_run_over`.
+//
+// Messages arrive whole, unchanged, once, and those from one rank to another in the order in which
+// they were sent. All functions are called by the thread that called `px_job_run_over`, never wait,
+// and answer with a status. One that fails says why with `px_error_set`; the job has then failed in
+// this process.
+typedef struct {
+  // `sizeof(px_transport)`.
+  size_t size;
+  // This process's number, from 0.
+  int rank;
+  // How many processes there are.
+  int ranks;
+  // Given to each function; libpx does not look at it.
+  void *user;
+  // Takes a message for rank `to`, of which it keeps a copy: `PX_OK` once it has taken it,
+  // `PX_ERR_BUSY` when it cannot take it now.
+  int (*send)(void *user, int to, const void *bytes, size_t length);
+  // Stores the next message that has come in `bytes`, its sender in `from` and its length in
+  // `length`: `PX_OK` with a message, `PX_END` when there is none now. No message is longer than
+  // `capacity`, which is the same at every call.
+  int (*receive)(void *user, int *from, void *bytes, size_t capacity, size_t *length);
+  // `PX_OK` when all that was taken has left this process, `PX_ERR_BUSY` before that.
+  int (*flushed)(void *user);
+} px_transport;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -361,6 +387,25 @@ int px_job_run(px_job *job);
 
 // Tells what the last run of a job came to. `PX_ERR_STATE` where it was not run, or did not begin.
 int px_job_result(const px_job *job, px_result *result);
+
+// Runs a job together with other processes, which exchange messages by `transport`.
+//
+// Collective: each process calls it, with a job of its own and as a rank of its own. What the setters
+// said counts on rank 0, but for `px_job_callback`, which every process calls for itself: that
+// function is what runs there, in one thread. Input and output are rank 0's. The status, the result
+// and the text of `px_last_error` are the same in all processes; each returns once its own function
+// has.
+//
+// The functions of `transport` are called by the calling thread, which sleeps while there is nothing
+// to do. `px_mpi_job_run` of px_mpi.h does all of it over MPI.
+int px_job_run_over(px_job *job, const px_transport *transport);
+
+// Sets what `px_last_error` says in this thread, and returns `status`.
+//
+// It is for those who carry messages for `px_job_run_over`: a function of a `px_transport` that fails
+// ends with `return px_error_set(PX_ERR_SYSTEM, "cannot ...")`. NULL stands for the text of
+// `px_strerror`. Nothing is set for a status that is no error.
+int px_error_set(int status, const char *text);
 
 #ifdef __cplusplus
 }  // extern "C"

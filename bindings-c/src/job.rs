@@ -9,6 +9,7 @@
 //! | `job/guest.rs` | a rank that is a thread here and calls a function |
 //! | `job/said.rs` | what a job says, in bounded memory |
 //! | `job/run.rs` | all of it together |
+//! | `job/over.rs` | the same with other processes |
 
 mod find;
 mod guest;
@@ -22,6 +23,8 @@ mod setters;
 
 mod run;
 
+mod over;
+
 use std::ffi::c_int;
 use std::os::fd::OwnedFd;
 
@@ -30,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::boundary::{ChunkCallback, OutputCallback, out, status};
 use crate::status::{Fault, PX_ERR_MEMORY, PX_OK};
 use crate::tokens::Table;
+pub use over::px_job_run_over;
 pub use run::{px_job_result, px_job_run};
 pub use setters::*;
 use words::Words;

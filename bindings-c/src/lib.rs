@@ -17,6 +17,7 @@
 //! | [`chunk`] | `px_chunk_next` and all that is done with a chunk |
 //! | [`held`] | the bytes of a chunk |
 //! | [`job`] | a scatter and gather that a program runs itself |
+//! | [`transport`] | functions of the program that carry messages |
 //! | [`relay`] | the guests of a job on the ranks of a transport |
 
 // What stands above a function is the manual of C programs, which says in the text what must be.
@@ -38,3 +39,5 @@ pub mod world;
 pub mod chunk;
 
 pub mod job;
+
+pub mod transport;

@@ -84,12 +84,16 @@ fn with_guests(job: &Job, callback: ChunkCallback) -> Result<(Vec<Guest>, Helper
     Ok((guests, helper))
 }
 
-/// How many ranks a job has that are threads here.
-fn ranks_here(words: &Words) -> Result<usize, Fault> {
+/// The option that has ranks be elsewhere, if there is one.
+pub fn names_others(words: &Words) -> Option<&'static str> {
     let elsewhere = |backend: &[u8]| ![&b"auto"[..], b"local"].contains(&backend);
     let named = OF_HOSTS.into_iter().find(|name| words.value(name).is_some());
-    let named = named.or(words.value("backend").filter(|name| elsewhere(name)).map(|_| "backend"));
-    if let Some(name) = named {
+    named.or(words.value("backend").filter(|name| elsewhere(name)).map(|_| "backend"))
+}
+
+/// How many ranks a job has that are threads here.
+fn ranks_here(words: &Words) -> Result<usize, Fault> {
+    if let Some(name) = names_others(words) {
         return Err(Fault::new(
             PX_ERR_UNSUPPORTED,
             format!(
