@@ -5,6 +5,7 @@
 //! | `alone.rs` | worlds of one: no pxrun anywhere |
 //! | `fed.rs` | programs that `pxrun --contract px` starts |
 //! | `jobs.rs` | jobs that a program runs itself |
+//! | `mpi.rs` | programs of MPI that have jobs run |
 //! | `c/` | the programs, whose checks are in C |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
@@ -12,6 +13,7 @@
 mod alone;
 mod fed;
 mod jobs;
+mod mpi;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
