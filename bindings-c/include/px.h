@@ -130,6 +130,12 @@
 // Releases a chunk that could not be processed: its output is dropped.
 #define PX_FAIL 1
 
+// Instead of a rank: whoever has sent something.
+#define PX_ANY_SOURCE -1
+
+// Instead of a tag: whichever the message has.
+#define PX_ANY_TAG -1
+
 // Chunk i goes to rank i mod the number of ranks.
 #define PX_DEAL_ROUND_ROBIN 0
 
@@ -165,6 +171,16 @@ typedef struct px_chunk px_chunk;
 // and output, which are none. It can be run again and again, and changed in between. Any thread may
 // use it, one at a time: a second one gets `PX_ERR_BUSY`.
 typedef struct px_job px_job;
+
+// A message that was received, or that could be.
+typedef struct {
+  // The rank that has sent it.
+  int source;
+  // Its tag.
+  int tag;
+  // Its length in bytes.
+  size_t length;
+} px_message;
 
 // Processes a chunk that it does not release: it returns `PX_COMMIT` or `PX_FAIL` instead. Each rank of the
 // job has a thread that calls it, so it is called by several at once. The chunk is there until it
@@ -316,6 +332,37 @@ int px_emit(px_chunk *chunk, const void *bytes, size_t length);
 // PX_ERR_INPUT_CHANGED: the file is not what it was when the job began, so nothing was committed. A second release is
 // PX_ERR_HANDLE, and so is that of a chunk that a callback was called with.
 int px_chunk_release(px_chunk *chunk, int how);
+
+// Sends a message to `rank`, which may be this program itself.
+//
+// Returns as soon as the message is buffered or received, and the bytes are the caller's again:
+// 1 MiB is buffered for each pair of ranks. After that it waits for room, at most `timeout_ms`
+// milliseconds; -1 is for ever and 0 not at all. A message of any length can be sent. `tag` is 0
+// or more; messages with the same one are received in the order in which they were sent. On an
+// error the message is not received. `bytes` may be NULL where `length` is 0.
+//
+// After a job's first message no chunk is dealt again, since what was said cannot be taken back.
+// One thread sends at a time; others wait for it. A thread that receives is in nobody's way.
+int px_send(int rank, int tag, const void *bytes, size_t length, int timeout_ms);
+
+// Receives the first message with `tag` from `rank`, or from whoever has sent one
+// (`PX_ANY_SOURCE`), or with whichever tag (`PX_ANY_TAG`).
+//
+// Waits for it at most `timeout_ms` milliseconds; -1 is for ever and 0 looks once. `message`,
+// which may be NULL, says who has sent it, its tag and its length. A message that is longer than
+// `capacity` is `PX_ERR_TRUNCATED`: `message` says its length, and it can still be received. What
+// a finished or dead rank has sent can be received; after that it is `PX_ERR_PEER_GONE`, from any
+// source when all others are gone. On an error it is not said what `buffer` holds. `buffer` may be
+// NULL where `capacity` is 0.
+//
+// One thread receives or probes at a time; others wait for it.
+int px_recv(int rank, int tag, void *buffer, size_t capacity, int timeout_ms, px_message *message);
+
+// Waits for the message that `px_recv` would receive with the same `rank`, `tag` and `timeout_ms`,
+// says what it is, and leaves it.
+//
+// It may be there in part only. One thread receives or probes at a time; others wait for it.
+int px_probe(int rank, int tag, int timeout_ms, px_message *message);
 
 // Makes a job of which nothing is set.
 int px_job_new(px_job **job);

@@ -16,6 +16,7 @@
 //! | [`alone`] | a world of one on stdin and stdout |
 //! | [`chunk`] | `px_chunk_next` and all that is done with a chunk |
 //! | [`held`] | the bytes of a chunk |
+//! | [`talk`] | messages between ranks |
 //! | [`job`] | a scatter and gather that a program runs itself |
 //! | [`transport`] | functions of the program that carry messages |
 //! | [`relay`] | the guests of a job on the ranks of a transport |
@@ -37,6 +38,8 @@ pub mod status;
 pub mod world;
 
 pub mod chunk;
+
+pub mod talk;
 
 pub mod job;
 

@@ -117,6 +117,19 @@ impl Link {
         Ok(())
     }
 
+    /// Sends the next bytes for a rank on another host, a header of theirs in front.
+    ///
+    /// # Errors
+    /// `PX_ERR_PROTOCOL`.
+    pub fn talk(&self, to: u32, header: &[u8], bytes: &[u8]) -> Result<(), Fault> {
+        let frame = encode_header(Kind::Talk, u64::from(to), header.len() + bytes.len());
+        let head = |head: &mut Vec<u8>| {
+            head.extend_from_slice(&frame);
+            head.extend_from_slice(header);
+        };
+        self.write(head, bytes, |_| {})
+    }
+
     /// Sends the last output of a chunk, at most [`LARGEST`] bytes, and releases it; `emitted` are
     /// all bytes that were sent for it, these included.
     ///

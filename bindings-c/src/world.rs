@@ -18,6 +18,7 @@ use crate::status::{
     self, Fault, PX_ERR_HELD, PX_ERR_NOT_FED, PX_ERR_PROTOCOL, PX_ERR_STATE, PX_OK,
 };
 use crate::surroundings::{self, Place, Surroundings};
+use crate::talk::Voice;
 
 /// First number of the version of libpx that a program was compiled with.
 pub const PX_VERSION_MAJOR: c_int = 0;
@@ -33,7 +34,7 @@ pub struct World {
     place: Place,
     feed: Feed,
     records: Records,
-    commons: Option<OwnedFd>,
+    voice: Option<Result<Voice, Fault>>,
     held: Arc<AtomicI32>,
 }
 
@@ -122,9 +123,9 @@ impl World {
         }
     }
 
-    /// The memory that ranks of this host share, where ranks can talk to each other.
-    pub fn commons(&self) -> Option<&OwnedFd> {
-        self.commons.as_ref()
+    /// What it needs to talk to other ranks, where it can.
+    pub fn voice(&self) -> Option<&Result<Voice, Fault>> {
+        self.voice.as_ref()
     }
 
     /// What a record is.
@@ -166,18 +167,21 @@ fn begin(surroundings: Surroundings, copies: Copies) -> Result<World, Fault> {
                 size: number(welcome.size),
                 local_rank: number(welcome.local_rank),
                 local_size: number(welcome.local_size),
-                host: Some(welcome.host),
+                host: Some(welcome.host.clone()),
             };
-            let feed = Feed::From(Home::Link(Arc::new(link)));
-            World { place, feed, records: welcome.records, commons, held }
+            let link = Arc::new(link);
+            // A program that says nothing to others needs none, so its lack is told to who does.
+            let voice = commons.map(|commons| Voice::new(commons, &welcome, Arc::clone(&link)));
+            let (feed, records) = (Feed::From(Home::Link(link)), welcome.records);
+            World { place, feed, records, voice, held }
         }
         Surroundings::Unfed(place) => {
-            World { place, feed: Feed::Stdin, records: alone::RECORDS, commons: None, held }
+            World { place, feed: Feed::Stdin, records: alone::RECORDS, voice: None, held }
         }
         Surroundings::Alone => {
             let place = Place { rank: 0, size: 1, local_rank: 0, local_size: 1, host: None };
             let feed = Feed::From(Home::Alone(Arc::new(Alone::new(copies))));
-            World { place, feed, records: alone::RECORDS, commons: None, held }
+            World { place, feed, records: alone::RECORDS, voice: None, held }
         }
     })
 }

@@ -11,12 +11,14 @@
 //! |---|---|
 //! | [`layout`] | where things lie, and how large they are |
 //! | [`front`] | the part that everybody maps: states, bells, counters |
+//! | [`posting`] | how a buffer that waits is filled by another process |
 //!
 //! Nothing that is read from the commons is believed, neither here nor in a program: a rank that
 //! writes nonsense to it can spoil messages, and bring nobody down.
 
 pub mod front;
 pub mod layout;
+pub mod posting;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -30,7 +32,7 @@ use front::{ANY, Blocking, ELSEWHERE, Front, GONE, MAGIC, RUNNING, WAITED_FOR};
 use layout::{Layout, RING};
 
 /// How long a rank looks before it sleeps, where no other one needs its core meanwhile.
-const SPIN: Duration = Duration::from_micros(20);
+pub const SPIN: Duration = Duration::from_micros(20);
 
 /// Why there are no commons, or why they take something no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -169,9 +171,9 @@ impl Commons {
             return Err(CommonsError::Full { from, length: bytes.len(), used });
         }
         let ring = self.front.layout().ring(to_local, from);
-        for (at, part) in layout::spans(*written, bytes) {
+        for (at, part) in layout::spans(*written, bytes.len()) {
             // By a call, and not over a mapping: where memory is short this is an error.
-            write_all(&self.file, ring + at, part)
+            write_all(&self.file, ring + at as u64, &bytes[part])
                 .map_err(|source| CommonsError::Write { length: bytes.len(), source })?;
         }
         *written += bytes.len() as u64;
@@ -187,8 +189,8 @@ impl Commons {
     pub fn drained(&self, sender_local: u32, to: u32, bytes: u64) -> Result<(), CommonsError> {
         self.check(sender_local, to)?;
         let counts = &self.front.ring(sender_local, to).written;
-        counts.drained.fetch_add(bytes, Ordering::Release);
-        self.front.mailbox(sender_local).bell.ring();
+        counts.drained.fetch_add(bytes, Ordering::SeqCst);
+        self.front.mailbox(sender_local).room.ring();
         Ok(())
     }
 
@@ -205,7 +207,12 @@ impl Commons {
     /// follow it. It must not have been waited for yet, since its process number is known to others.
     pub fn ended(&self, local: u32) {
         let Some(&rank) = self.ranks.get(local as usize) else { return };
-        self.front.mailbox(local).posting.word.store(0, Ordering::Release);
+        self.front.mailbox(local).posting.withdraw();
+        for other in (0..self.front.layout().here()).map(|at| self.front.mailbox(at)) {
+            if other.posting.give_back(rank) {
+                other.arrivals.ring();
+            }
+        }
         if let Some(peer) = self.peer(rank) {
             let order = Ordering::AcqRel;
             let _ = peer.state.compare_exchange(RUNNING, WAITED_FOR, order, Ordering::Relaxed);
@@ -219,15 +226,18 @@ impl Commons {
     /// it could be writing into the memory of another one.
     pub fn gone(&self, rank: u32) {
         let Some(peer) = self.peer(rank) else { return };
-        if peer.state.swap(GONE, Ordering::AcqRel) != GONE {
-            self.front.head().gone.fetch_add(1, Ordering::AcqRel);
-            (0..self.front.layout().here()).for_each(|at| self.front.mailbox(at).bell.ring());
+        if peer.state.swap(GONE, Ordering::SeqCst) != GONE {
+            self.front.head().gone.fetch_add(1, Ordering::SeqCst);
+            for local in 0..self.front.layout().here() {
+                self.front.mailbox(local).arrivals.ring();
+                self.front.mailbox(local).room.ring();
+            }
         }
     }
 
     /// Who waits for whom, of this host.
     ///
-    /// A rank that was called and has not looked yet is not in it. One rank may be in it twice,
+    /// A rank that was called and has not looked yet is not in it, and is called again. One rank may be in it twice,
     /// where one of its threads sends while another one receives.
     pub fn blocked(&self) -> Vec<Blocked> {
         let mut all = Vec::new();
@@ -253,6 +263,11 @@ impl Commons {
             None => self.front.news(local).iter().any(|word| word.load(Ordering::Relaxed) != 0),
         };
         let same = since != 0 && said.since.load(Ordering::Acquire) == since;
+        if same && moved {
+            // It was called when that moved. Should it sleep all the same, this is not for ever.
+            let mailbox = self.front.mailbox(local);
+            if sending { mailbox.room.ring() } else { mailbox.arrivals.ring() }
+        }
         let since = Duration::from_nanos(since);
         (same && !moved).then_some(Blocked { rank, sending, on, tag, since, timed })
     }

@@ -117,6 +117,19 @@ impl Mapping {
         }
     }
 
+    /// Fills `to`, which holds something already, with what lies at `at`.
+    ///
+    /// # Panics
+    /// Where it would reach beyond the mapping.
+    pub fn read_bytes(&self, at: usize, to: &mut [u8]) {
+        self.check(at, to.len());
+        // SAFETY: as above.
+        unsafe {
+            let from = self.start.as_ptr().add(at);
+            std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len());
+        }
+    }
+
     fn check(&self, at: usize, length: usize) {
         let inside = at <= self.length && length <= self.length - at;
         assert!(inside, "{length} bytes at {at} of {}", self.length);
@@ -147,4 +160,11 @@ pub fn write_into(pid: u32, address: u64, bytes: &[u8]) -> Result<usize, Errno> 
     // SAFETY: reads `bytes`, and writes to no memory of this process.
     let written = unsafe { libc::process_vm_writev(pid, &from, 1, &to, 1, 0) };
     usize::try_from(written).map_err(|_| last_errno())
+}
+
+/// What was read into a buffer that a test has filled before.
+#[cfg(test)]
+pub fn bytes_of(filled: &[MaybeUninit<u8>]) -> Vec<u8> {
+    // SAFETY: the callers have filled it.
+    filled.iter().map(|byte| unsafe { byte.assume_init() }).collect()
 }

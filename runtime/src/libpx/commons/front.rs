@@ -3,7 +3,7 @@
 //! All of it is written by other processes, so every value read here may be anything at all.
 
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -52,8 +52,11 @@ shared_structs! {
     /// A rank of this host.
     #[repr(align(128))]
     Mailbox {
-        /// Where it is called.
-        bell: Bell,
+        /// Where it is called when something has come for it.
+        arrivals: Bell,
+        /// Where it is called when there is room for what it sends. A bell of its own: who asks and
+        /// waits for the answer is not woken by its question being read.
+        room: Bell,
         /// Where it wants a message to be written.
         posting: Posting,
         /// What it waits to receive.
@@ -62,13 +65,11 @@ shared_structs! {
         sending: Blocking,
     }
 
-    /// Where a rank sleeps until it is called.
+    /// Where one thread of a rank sleeps until it is called.
     #[repr(align(64))]
     Bell {
-        /// How often it was called.
-        count: AtomicU32,
-        /// How many of its threads sleep, or are about to.
-        waiting: AtomicU32,
+        /// One while it sleeps, or is about to, and was not called.
+        asleep: AtomicU32,
     }
 
     /// A buffer that a rank waits to see filled.
@@ -162,9 +163,7 @@ impl Front {
 
     /// Whether `rank` is gone.
     pub fn is_gone(&self, rank: u32) -> bool {
-        self.peers()
-            .get(rank as usize)
-            .is_none_or(|peer| peer.state.load(Ordering::Acquire) == GONE)
+        self.peers().get(rank as usize).is_none_or(|peer| peer.state.load(Ordering::SeqCst) == GONE)
     }
 
     /// A rank of this host.
@@ -184,40 +183,37 @@ impl Front {
 
     /// Says that `count` bytes were put into the ring from `source` to `local`.
     pub fn publish(&self, local: u32, source: u32, count: u64) {
-        self.ring(local, source).written.count.store(count, Ordering::Release);
+        self.ring(local, source).written.count.store(count, Ordering::SeqCst);
         let (word, bit) = (&self.news(local)[source as usize / 64], 1 << (source % 64));
         // The counter before the bit: whoever takes the bit looks at the counter after it.
-        fence(Ordering::SeqCst);
-        if word.load(Ordering::Relaxed) & bit == 0 {
+        if word.load(Ordering::SeqCst) & bit == 0 {
             word.fetch_or(bit, Ordering::SeqCst);
         }
-        self.mailbox(local).bell.call();
+        self.mailbox(local).arrivals.ring();
     }
 }
 
+/// Who rings has changed something before, and who sleeps looks at it after saying so, all with
+/// [`Ordering::SeqCst`]: so one of the two sees the other.
 impl Bell {
-    /// Wakes whoever sleeps here. What it is to see was written before.
+    /// Wakes who sleeps here.
     pub fn ring(&self) {
-        fence(Ordering::SeqCst);
-        self.call();
-    }
-
-    /// The same, after a fence.
-    fn call(&self) {
-        if self.waiting.load(Ordering::Relaxed) != 0 {
-            self.count.fetch_add(1, Ordering::SeqCst);
-            let _ = futex::wake(&self.count, futex::Flags::empty(), i32::MAX.unsigned_abs());
+        // Once called it need not be called again, however long it takes to get a core.
+        if self.asleep.load(Ordering::SeqCst) != 0 && self.asleep.swap(0, Ordering::SeqCst) != 0 {
+            let _ = futex::wake(&self.asleep, futex::Flags::empty(), 1);
         }
     }
 
     /// Sleeps until it is called, for `longest` at most, unless `ready`.
-    pub fn sleep(&self, longest: Duration, ready: impl FnOnce() -> bool) {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let seen = self.count.load(Ordering::SeqCst);
+    ///
+    /// # Cost
+    /// Without `longest` there is no timer, which is a tenth of what a message takes then.
+    pub fn sleep(&self, longest: Option<Duration>, ready: impl FnOnce() -> bool) {
+        self.asleep.store(1, Ordering::SeqCst);
         if !ready() {
-            let longest = crate::sys::timespec(longest);
-            let _ = futex::wait(&self.count, futex::Flags::empty(), seen, Some(&longest));
+            let longest = longest.map(crate::sys::timespec);
+            let _ = futex::wait(&self.asleep, futex::Flags::empty(), 1, longest.as_ref());
         }
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.asleep.store(0, Ordering::Relaxed);
     }
 }

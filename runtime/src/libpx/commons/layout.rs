@@ -7,6 +7,8 @@
 //! What is left of the double bar is the front, which everybody maps. The rings behind it are a file
 //! of holes: a ring costs the pages that were written to, and is mapped by those who use it.
 
+use std::ops::Range;
+
 use super::front::{Head, Mailbox, Peer, RingHead};
 
 /// Bytes of messages that a pair can have on its way, at least.
@@ -109,12 +111,12 @@ impl Layout {
     }
 }
 
-/// The places in a ring of `bytes` that begin where `count` bytes were before: two where they reach
-/// around its end.
-pub fn spans(count: u64, bytes: &[u8]) -> [(u64, &[u8]); 2] {
-    let at = count % RING;
-    let (first, second) = bytes.split_at(bytes.len().min((RING - at) as usize));
-    [(at, first), (0, second)]
+/// The places in a ring of `length` bytes that begin where `count` bytes were before, each with its
+/// part of them: two where they reach around the ring's end.
+pub fn spans(count: u64, length: usize) -> [(usize, Range<usize>); 2] {
+    let at = (count % RING) as usize;
+    let first = length.min(RING as usize - at);
+    [(at, 0..first), (0, first..length)]
 }
 
 #[cfg(test)]
@@ -140,6 +142,19 @@ mod tests {
             prop_assert!(parts.last().is_some_and(|last| last.0 + last.1 <= layout.front()));
             prop_assert_eq!(layout.ring(0, 0), layout.front() as u64);
             prop_assert_eq!(layout.ring(here - 1, world - 1) + RING, layout.total());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_lie_in_a_ring_one_after_another(count: u64, length in 0..=RING as usize) {
+            let spans = spans(count, length);
+            let places: Vec<_> = spans.iter().map(|(at, part)| (*at, part.len())).collect();
+            prop_assert_eq!(places[0].0 as u64, count % RING);
+            prop_assert!(places.iter().all(|(at, part)| at + part <= RING as usize));
+            prop_assert!(places[1].1 == 0 || places[0].0 + places[0].1 == RING as usize);
+            prop_assert_eq!(spans[0].1.clone(), 0..spans[1].1.start);
+            prop_assert_eq!(spans[1].1.end, length);
         }
     }
 

@@ -1,0 +1,193 @@
+//! Messages that go straight into the buffer of a rank that waits for them, as
+//! [`posting`](crate::libpx::commons::posting) says.
+
+use std::mem::MaybeUninit;
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use super::Message;
+use super::member::Member;
+use crate::libpx::commons::front::{ANY, Posting};
+use crate::libpx::commons::posting::{Step, at, next, step};
+use crate::sys::shared::write_into;
+
+/// How often to look whether a message that is being written is there.
+const LOOKS: u32 = 2_000;
+
+/// A buffer that others may fill, as long as this lives.
+pub struct Post<'a> {
+    member: &'a Member,
+    /// As it was posted.
+    word: u64,
+    capacity: u64,
+    up: bool,
+}
+
+impl<'a> Post<'a> {
+    /// Posts `buffer` for a message from `source` with `tag`, each nothing for any.
+    pub fn up(
+        member: &'a Member,
+        source: Option<u32>,
+        tag: Option<u32>,
+        buffer: &'a mut [MaybeUninit<u8>],
+    ) -> Post<'a> {
+        let posting = member.posting();
+        let capacity = buffer.len() as u64;
+        posting.process.store(member.process(), Ordering::Relaxed);
+        posting.namespace.store(member.namespace(), Ordering::Relaxed);
+        posting.source.store(source.unwrap_or(ANY), Ordering::Relaxed);
+        posting.tag.store(tag.unwrap_or(ANY), Ordering::Relaxed);
+        let address = buffer.as_mut_ptr().expose_provenance();
+        posting.address.store(address as u64, Ordering::Relaxed);
+        posting.length.store(capacity, Ordering::Relaxed);
+        let word = next(posting.word.load(Ordering::Relaxed));
+        posting.word.store(word, Ordering::Release);
+        Post { member, word, capacity, up: true }
+    }
+
+    /// Whether something has become of it.
+    pub fn is_done(&self) -> bool {
+        self.settled().is_some_and(|word| word != self.word)
+    }
+
+    /// The word, unless somebody is writing.
+    fn settled(&self) -> Option<u64> {
+        let load = || self.member.posting().word.load(Ordering::SeqCst);
+        let looks = if self.member.spin().is_zero() { 0 } else { LOOKS };
+        let mut word = load();
+        // Who writes does so on another core right now. Sleeping would cost more than the rest of
+        // a usual message takes.
+        for _ in 0..looks {
+            if !is_claimed(word) {
+                break;
+            }
+            std::hint::spin_loop();
+            word = load();
+        }
+        (!is_claimed(word)).then_some(word)
+    }
+
+    /// Takes it down, and returns the message that has filled it, if one has.
+    pub fn down(mut self) -> Option<Message> {
+        self.take_down()
+    }
+
+    fn take_down(&mut self) -> Option<Message> {
+        if !std::mem::take(&mut self.up) {
+            return None;
+        }
+        let posting = self.member.posting();
+        let idle = at(self.word, Step::Idle);
+        loop {
+            let order = Ordering::AcqRel;
+            let found =
+                posting.word.compare_exchange(self.word, idle, order, Ordering::Acquire).err()?;
+            match step(found) {
+                Step::Filled => {
+                    let message = self.filled(posting);
+                    posting.word.store(idle, Ordering::Relaxed);
+                    return message;
+                }
+                Step::Claimed(_) => {
+                    // It is being written to, which takes as long as it takes. Who writes calls.
+                    self.member.arrivals().sleep(None, || self.settled().is_some());
+                }
+                // Spoilt: nobody claims it once it is idle.
+                Step::Idle | Step::Posted => {
+                    posting.word.store(idle, Ordering::Relaxed);
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn filled(&self, posting: &Posting) -> Option<Message> {
+        let source = posting.source.load(Ordering::Relaxed);
+        let tag = posting.tag.load(Ordering::Relaxed);
+        let length = posting.length.load(Ordering::Relaxed);
+        let good = source < self.member.size() && tag != ANY && length <= self.capacity;
+        good.then_some(Message { source, tag, length })
+    }
+}
+
+impl Drop for Post<'_> {
+    fn drop(&mut self) {
+        self.take_down();
+    }
+}
+
+/// What became of a message that was to go straight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Straight {
+    /// It is in the receiver's buffer.
+    There,
+    /// No buffer is posted.
+    NotPosted,
+    /// One is posted that it may not go to, or this cannot be done at all.
+    Not,
+}
+
+/// Tries to write a message into the buffer that the rank at the place `local` has posted. Nothing
+/// of this rank's may be in its ring.
+pub fn fill(member: &Member, local: u32, tag: u32, bytes: &[u8]) -> Straight {
+    let posting = &member.mailbox(local).posting;
+    let word = posting.word.load(Ordering::Acquire);
+    if step(word) != Step::Posted {
+        return Straight::NotPosted;
+    }
+    let wants = |word: u32, mine| word == ANY || word == mine;
+    let namespace = posting.namespace.load(Ordering::Relaxed);
+    let length = bytes.len() as u64;
+    let fits = wants(posting.source.load(Ordering::Relaxed), member.rank())
+        && wants(posting.tag.load(Ordering::Relaxed), tag)
+        && posting.length.load(Ordering::Relaxed) >= length;
+    // In another namespace the number could be anybody's.
+    if !fits || namespace == 0 || namespace != member.namespace() {
+        return Straight::Not;
+    }
+    let process = posting.process.load(Ordering::Relaxed);
+    let address = posting.address.load(Ordering::Relaxed);
+    let claimed = at(word, Step::Claimed(member.rank()));
+    let order = Ordering::AcqRel;
+    if posting.word.compare_exchange(word, claimed, order, Ordering::Relaxed).is_err() {
+        return Straight::NotPosted;
+    }
+    let written = write_all(process, address, bytes);
+    let next = if written.is_ok() {
+        posting.source.store(member.rank(), Ordering::Relaxed);
+        posting.tag.store(tag, Ordering::Relaxed);
+        posting.length.store(length, Ordering::Relaxed);
+        at(word, Step::Filled)
+    } else {
+        word
+    };
+    posting.word.store(next, Ordering::SeqCst);
+    member.mailbox(local).arrivals.ring();
+    match written {
+        Ok(()) => Straight::There,
+        Err(error) => {
+            if matches!(error, Errno::PERM | Errno::NOSYS) {
+                member.give_up_straight();
+            }
+            Straight::Not
+        }
+    }
+}
+
+fn is_claimed(word: u64) -> bool {
+    matches!(step(word), Step::Claimed(_))
+}
+
+fn write_all(process: u32, mut address: u64, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match write_into(process, address, bytes)? {
+            0 => return Err(Errno::FAULT),
+            written => {
+                address += written as u64;
+                bytes = &bytes[written..];
+            }
+        }
+    }
+    Ok(())
+}
