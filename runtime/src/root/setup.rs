@@ -329,7 +329,8 @@ impl Root {
                 if matches!(self.source, Source::Files(_)) {
                     self.feed_header(rank, poller, now);
                 }
-                if self.job.contract == Contract::Px {
+                // A stream may have ended, and nobody who has not begun yet is to be asked then.
+                if self.job.contract == Contract::Px && matches!(self.source, Source::Files(_)) {
                     // What it waits for may lie there when its program begins.
                     self.deal(poller, now);
                     self.hosts.pump(poller, now);
