@@ -24,7 +24,10 @@ fn installed_text(name: &str) -> String {
 fn fixture(scratch: &Scratch, name: &str) -> PathBuf {
     let source = top().join("tests/suites/bindings/fortran").join(format!("{name}.f90"));
     let mut gfortran = installed().command("gfortran");
-    gfortran.args(STRICT).args(["-O1", "-fcheck=all", "-J"]).arg(scratch.path());
+    gfortran
+        .args(STRICT)
+        .args(["-O1", "-fcheck=all", "-fcheck=no-array-temps", "-J"])
+        .arg(scratch.path());
     gfortran.arg("-o").arg(scratch.at(name));
     gfortran.arg(installed().at("share/px/px.f90")).arg(source);
     quiet(gfortran.args(installed().pkg_config(&["--libs", "px"])));
