@@ -1,12 +1,13 @@
 //! The program of an MPI that has a job run by its ranks, with each MPI that is here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use px_tests::installed::installed;
+use px_tests::installed::{installed, quiet};
 use px_tests::lab::{Mpi, not_run};
 use px_tests::{Job, Lab, Scratch, lab};
 
-use crate::examples::{Language, RANKS, mpi_program};
+use crate::examples::{Language, RANKS, mpi_program, top};
 use crate::oracles;
 
 #[test]
@@ -29,12 +30,24 @@ fn the_mpi_program_writes_its_output_in_the_order_of_its_input() {
 fn the_mpi_program_on_hosts_writes_its_output_in_the_order_of_its_input() {
     for mpi in installed_mpis() {
         let lab = lab!(Lab::of(2).mpi(mpi));
+        let scratch = Scratch::new();
+        let mut env = format!("env LD_LIBRARY_PATH={}", installed().at("lib").display());
+        if mpi == Mpi::Mpich {
+            env += &format!(" LD_PRELOAD={}", end_of_mpich(&scratch).display());
+        }
         each(mpi, |ranks, words, program| {
-            let path = format!("LD_LIBRARY_PATH={}", installed().at("lib").display());
-            let line = format!("env {path} {} {words}", program.display());
-            lab.mpirun(mpi, ranks, &line)
+            lab.mpirun(mpi, ranks, &format!("{env} {} {words}", program.display()))
         });
     }
+}
+
+/// A library with an end for MPICH that can be relied on between hosts.
+fn end_of_mpich(scratch: &Scratch) -> PathBuf {
+    let library = scratch.at("finalize.so");
+    let mut mpicc = Command::new(Mpi::Mpich.compiler());
+    mpicc.args(["-shared", "-fPIC", "-o"]).arg(&library);
+    quiet(mpicc.arg(top().join("tests/suites/bindings/finalize.c")));
+    library
 }
 
 /// The MPIs of this machine; that another one is not here is said.
