@@ -259,7 +259,7 @@ impl Root {
             "{} exited with status 0 before the end of chunk {chunk}, {bytes} bytes or more unread",
             self.who(rank)
         );
-        let message = Message::new(text).help(EARLY_EXIT_HELP);
+        let message = Message::new(text).help(self.early_exit_help());
         self.fail(Failure { kind: Kind::Own, place: chunk, message }, poller, now);
     }
 
@@ -275,10 +275,18 @@ impl Root {
         let text = format!(
             "{who} exited with status 0 before the end of its input, {bytes} bytes or more unread"
         );
-        let message = Message::new(text).help(EARLY_EXIT_HELP);
+        let message = Message::new(text).help(self.early_exit_help());
         self.declines(rank, counted, poller, now);
         let failure = Failure { kind: Kind::Own, place: u64::from(rank), message };
         self.fail(failure, poller, now);
+    }
+
+    /// How a copy can have its early end be none.
+    fn early_exit_help(&self) -> &'static str {
+        match self.job.contract {
+            Contract::Px => RELEASE_ALL_HELP,
+            Contract::None | Contract::Lines => EARLY_EXIT_HELP,
+        }
     }
 
     /// Counts what a copy did not read: what it was given, and what it was still to be given.
@@ -356,7 +364,7 @@ impl Root {
                      unread{place}",
                     unread.bytes
                 );
-                Some((Kind::Own, Message::new(text).help(EARLY_EXIT_HELP)))
+                Some((Kind::Own, Message::new(text).help(self.early_exit_help())))
             }
             ExitStatus::Exited(_) => None,
         }
@@ -500,6 +508,9 @@ impl Root {
 }
 
 const EARLY_EXIT_HELP: &str = "if the command may stop reading early, pass `--allow-early-exit`";
+/// The same for a copy that uses libpx.
+const RELEASE_ALL_HELP: &str =
+    "call px_chunk_next until it answers PX_END, and px_chunk_release for each chunk";
 
 fn plural<'a>(count: u64, one: &'a str, many: &'a str) -> &'a str {
     if count == 1 { one } else { many }
