@@ -271,15 +271,16 @@ mod tests {
 
     #[test]
     fn pointers_and_lengths_are_checked() {
-        let mut place = [0u32; 2];
-        let odd = place.as_mut_ptr().wrapping_byte_add(1);
-        let at: *mut c_void = place.as_mut_ptr().cast();
-        // SAFETY: NULL, or the place above; what is not accepted is not touched.
+        let mut places = [0u32; 2];
+        let place = places.as_mut_ptr();
+        let odd = place.wrapping_byte_add(1);
+        let at: *mut c_void = place.cast();
+        // SAFETY: NULL, or the places above; what is not accepted is not touched.
         unsafe {
             assert!(out::<u32>(std::ptr::null_mut(), "place").is_err());
             assert!(optional_out::<u32>(std::ptr::null_mut(), "place").unwrap().is_none());
             assert!(out(odd, "place").is_err());
-            out(place.as_mut_ptr(), "place").unwrap().set(9);
+            out(place, "place").unwrap().set(9);
             assert!(bytes(std::ptr::null(), 1, "bytes").is_err());
             assert!(bytes(std::ptr::null(), 0, "bytes").unwrap().is_empty());
             assert!(bytes(at, usize::MAX, "bytes").is_err());

@@ -26,6 +26,10 @@ pub fn in_forked_child() -> bool {
 
 #[cold]
 fn asked_first() -> bool {
+    // Miri has neither forks nor what tells of them.
+    if cfg!(miri) {
+        return false;
+    }
     let process = rustix::process::getpid().as_raw_nonzero().get();
     match PROCESS.load(Ordering::Relaxed) {
         0 => {}
