@@ -4,6 +4,10 @@
 //! |---|---|
 //! | `alone.rs` | worlds of one: no pxrun anywhere |
 //! | `fed.rs` | programs that `pxrun --contract px` starts |
+//! | `modes.rs` | every way to cut, deal, order and run, as bytes that must be the same |
+//! | `who.rs` | how such a program may behave, and what pxrun makes of it |
+//! | `hostile.rs` | programs that break every rule there is |
+//! | `killed.rs` | SIGKILL at any moment, on one host and on many |
 //! | `jobs.rs` | jobs that a program runs itself |
 //! | `mpi.rs` | programs of MPI that have jobs run |
 //! | `c/` | the programs, whose checks are in C |
@@ -12,8 +16,12 @@
 
 mod alone;
 mod fed;
+mod hostile;
 mod jobs;
+mod killed;
+mod modes;
 mod mpi;
+mod who;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
