@@ -96,6 +96,11 @@ pub fn text(status: c_int) -> &'static CStr {
     }
 }
 
+/// Whether it is an error that there is.
+pub fn is_failure(status: c_int) -> bool {
+    (PX_ERR_INTERNAL..PX_OK).contains(&status)
+}
+
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {

@@ -8,6 +8,9 @@ use crate::boundary;
 use crate::relay::post::Transport;
 use crate::status::{self, Fault, PX_END, PX_ERR_BUSY, PX_ERR_PROTOCOL, PX_OK};
 
+/// Most processes of a transport: rank 0 has a word for each of them.
+const MOST_RANKS: usize = 1 << 20;
+
 /// Carries messages between the processes of a job, for `px_job_run_over`.
 ///
 /// Messages arrive whole, unchanged, once, and those from one rank to another in the order in which
@@ -83,7 +86,7 @@ fn ask(name: &str, not_now: c_int, call: impl FnOnce() -> c_int) -> Result<bool,
     match call() {
         PX_OK => Ok(true),
         answer if answer == not_now => Ok(false),
-        answer if answer < PX_OK => {
+        answer if status::is_failure(answer) => {
             let told = TOLD.try_with(RefCell::take).ok().flatten();
             let told = told.filter(|told| told.status == answer);
             Err(told.unwrap_or_else(|| {
@@ -131,6 +134,9 @@ impl Foreign {
             return Err(Fault::argument("`transport` lacks one of `send`, `receive`, `flushed`"));
         }
         match (usize::try_from(table.rank), usize::try_from(table.ranks)) {
+            (Ok(_), Ok(ranks)) if ranks > MOST_RANKS => Err(Fault::argument(format!(
+                "`transport->ranks` must be from 1 to {MOST_RANKS}, found {ranks}"
+            ))),
             (Ok(rank), Ok(ranks)) if rank < ranks => Ok(Foreign { rank, ranks, table }),
             _ => {
                 let (rank, ranks) = (table.rank, table.ranks);
@@ -199,7 +205,7 @@ mod tests {
     use crate::status::{PX_ERR_ARGUMENT, PX_ERR_MPI, PX_ERR_SYSTEM};
 
     /// What `send` answers, in turn; the first two times it also says why.
-    const ANSWERS: [c_int; 5] = [PX_ERR_MPI, PX_OK, PX_ERR_SYSTEM, PX_ERR_BUSY, 77];
+    const ANSWERS: [c_int; 6] = [PX_ERR_MPI, PX_OK, PX_ERR_SYSTEM, PX_ERR_BUSY, 77, c_int::MIN];
 
     unsafe extern "C" fn send(user: *mut c_void, _: c_int, _: *const c_void, _: usize) -> c_int {
         // SAFETY: the tests give the place of a number.
@@ -260,7 +266,9 @@ mod tests {
         assert_eq!(failed.status, PX_ERR_SYSTEM);
         assert!(failed.text.starts_with("`send` of the transport failed: "), "{}", failed.text);
         assert_eq!(transport.send(0, b"x"), Ok(false));
-        assert_eq!(transport.send(0, b"x").unwrap_err().status, PX_ERR_ARGUMENT);
+        for _ in 0..2 {
+            assert_eq!(transport.send(0, b"x").unwrap_err().status, PX_ERR_ARGUMENT);
+        }
         assert_eq!(transport.flushed().unwrap_err().status, PX_ERR_ARGUMENT);
     }
 
@@ -284,6 +292,7 @@ mod tests {
             px_transport { rank: 2, ..right },
             px_transport { rank: -1, ..right },
             px_transport { ranks: -1, ..right },
+            px_transport { ranks: c_int::MAX, ..right },
             px_transport { send: None, ..right },
             px_transport { receive: None, ..right },
             px_transport { flushed: None, ..right },

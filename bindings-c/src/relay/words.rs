@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::window::LARGEST;
 use crate::job::Outcome;
-use crate::status::Fault;
+use crate::status::{self, Fault};
 
 /// What must be equal at all ranks.
 pub(super) const VERSION: u32 = 1;
@@ -56,10 +56,7 @@ pub enum Said {
 
 /// Makes a message of what is said.
 pub fn encode(mut said: Said) -> Vec<u8> {
-    if let Said::Hello { found: Some(fault), .. }
-    | Said::Failed(fault)
-    | Said::Outcome(Outcome { fault: Some(fault), .. }) = &mut said
-    {
+    if let Some(fault) = fault_of(&mut said) {
         fault.text.truncate(fault.text.floor_char_boundary(TEXT));
     }
     let mut message = vec![SAID];
@@ -72,7 +69,20 @@ pub fn encode(mut said: Said) -> Vec<u8> {
 pub fn decode(message: &[u8]) -> Option<Word<'_>> {
     match message.split_first()? {
         (&BYTES, bytes) if !bytes.is_empty() && bytes.len() <= LARGEST => Some(Word::Bytes(bytes)),
-        (&SAID, said) if said.len() <= LARGEST => control::decode(said).ok().map(Word::Said),
+        (&SAID, said) if said.len() <= LARGEST => {
+            let mut said: Said = control::decode(said).ok()?;
+            let failed = fault_of(&mut said).is_none_or(|fault| status::is_failure(fault.status));
+            failed.then_some(Word::Said(said))
+        }
+        _ => None,
+    }
+}
+
+fn fault_of(said: &mut Said) -> Option<&mut Fault> {
+    match said {
+        Said::Hello { found: Some(fault), .. }
+        | Said::Failed(fault)
+        | Said::Outcome(Outcome { fault: Some(fault), .. }) => Some(fault),
         _ => None,
     }
 }
@@ -105,6 +115,13 @@ mod tests {
             Said::Left,
         ] {
             assert_eq!(decode(&encode(said.clone())), Some(Word::Said(said)));
+        }
+    }
+
+    #[test]
+    fn a_failure_that_there_is_not_cannot_be_read() {
+        for status in [0, 1, -1000, i32::MIN] {
+            assert_eq!(decode(&encode(Said::Failed(Fault::new(status, "so")))), None);
         }
     }
 
