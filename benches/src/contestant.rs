@@ -51,6 +51,14 @@ pub const STREAM: Pair = ["bare MPI loop, Open MPI", "bare MPI loop, MPICH"];
 pub const PXRUN_FEW: Pair = ["pxrun, Open MPI, 16 chunks", "pxrun, MPICH, 16 chunks"];
 pub const POOL: &str = "mpi4py";
 pub const POOL_FEW: &str = "mpi4py, 16 chunks";
+pub const PXRUN_PX: &str = "pxrun --contract px";
+pub const PXRUN_PX_AHEAD: &str = "pxrun --contract px, looking ahead";
+pub const PXRUN_STDIN: &str = "pxrun, by stdin";
+pub const PXRUN_STDIN_AHEAD: &str = "pxrun, by stdin, looking ahead";
+pub const PXRUN_APART: &str = "pxrun --contract px, memory kept apart";
+pub const PXRUN_SLEEPING: &str = "pxrun --contract px, ranks that sleep";
+pub const PINGPONG: Pair = ["bare MPI ping-pong, Open MPI", "bare MPI ping-pong, MPICH"];
+pub const PIPES: &str = "bare pipes";
 pub const PXRUN_STEP: Pair = ["pxrun, --mpi=pmi2", "pxrun, --mpi=none"];
 pub const STEP: Pair = ["bare srun, --mpi=pmi2", "bare srun, --mpi=none"];
 

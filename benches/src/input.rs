@@ -2,7 +2,7 @@
 //! each with the parts that an oracle's copies read.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -50,11 +50,11 @@ pub fn make(
 /// Writes `count` short numbered lines to `path`.
 pub fn numbered(count: u64, path: &Path) -> Result<(), Problem> {
     let write = || -> io::Result<()> {
-        let mut out = BufWriter::with_capacity(BLOCK_BYTES, File::create(path)?);
+        let mut out = Blocks::new(File::create(path)?);
         for number in 0..count {
             writeln!(out, "line {number:07}")?;
         }
-        finish(out)
+        out.finish()
     };
     write().map_err(Problem::step(format!("write `{}`", path.display())))
 }
@@ -111,7 +111,7 @@ fn copy_range(file: &File, range: Range<u64>, to: &Path) -> io::Result<()> {
 
 fn copy_lines(source: &Path, bytes: u64, to: &Path) -> io::Result<()> {
     let mut lines = BufReader::with_capacity(BLOCK_BYTES, File::open(source)?);
-    let mut out = BufWriter::with_capacity(BLOCK_BYTES, File::create(to)?);
+    let mut out = Blocks::new(File::create(to)?);
     let mut written = 0;
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
@@ -125,16 +125,47 @@ fn copy_lines(source: &Path, bytes: u64, to: &Path) -> io::Result<()> {
         out.write_all(&line)?;
         line.clear();
     }
-    finish(out)
+    out.finish()
 }
 
-/// Written back now, so that the disk is quiet while contestants are timed.
-fn finish(out: BufWriter<File>) -> io::Result<()> {
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+/// Writes whole blocks and nothing less, as the parts are: the page cache holds a file in pieces of
+/// the length in which it was written, and memory is faster where they are large.
+struct Blocks {
+    file: File,
+    block: Vec<u8>,
+}
+
+impl Blocks {
+    fn new(file: File) -> Blocks {
+        Blocks { file, block: Vec::with_capacity(BLOCK_BYTES) }
+    }
+
+    /// Written back now, so that the disk is quiet while contestants are timed.
+    fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.file.sync_all()
+    }
+}
+
+impl Write for Blocks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(BLOCK_BYTES - self.block.len());
+        self.block.extend_from_slice(&bytes[..taken]);
+        if self.block.len() == BLOCK_BYTES {
+            self.flush()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.block)?;
+        self.block.clear();
+        Ok(())
+    }
 }
 
 fn generate(bytes: u64, path: &Path) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(BLOCK_BYTES, File::create(path)?);
+    let mut out = Blocks::new(File::create(path)?);
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let mut written = 0;
     let mut line = Vec::new();
@@ -147,7 +178,7 @@ fn generate(bytes: u64, path: &Path) -> io::Result<()> {
         }
         out.write_all(&line)?;
     }
-    finish(out)
+    out.finish()
 }
 
 /// Xorshift: the same sequence on every machine.

@@ -73,6 +73,14 @@ fn side_by_side(words: &[OsString]) -> Result<(), Problem> {
             record::write_chart(&ground.options.chart, &drawn)?;
         }
     }
+    if ground.options.wants_any(&works::WITH_LIBPX) {
+        let results = works::run(&works::WITH_LIBPX, &ground)?;
+        let text = report::with_libpx(&ground, &machine, &results);
+        println!("{text}\n");
+        if record {
+            record::write_libpx(&text)?;
+        }
+    }
     for race in hosts::Race::ALL {
         if ground.options.wants_any(race.works()) {
             let measured = hosts::report(race, &ground, words)?;

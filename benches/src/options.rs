@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::hosts::Race;
 use crate::problem::Problem;
-use crate::works::{ALL, Entry};
+use crate::works::{ALL, Entry, WITH_LIBPX};
 
 pub const HELP: &str = "\
 Time pxrun beside its peers, an oracle and the bare limits of this machine.
@@ -18,9 +18,10 @@ side-by-side [OPTIONS]
   --dir DIR         where inputs and outputs are kept during the run (default TMPDIR or /tmp)
   --rounds N        timed rounds after one warm-up round (default 7)
   --only WORK       only this work; may be repeated: wc sed python cat sed-k chunks start deal, and
+                    with libpx: px-lines px-words px-messages px-latency px-first,
                     on several hosts: hosts-start hosts-link hosts-cat hosts-wc hosts-agents,
                     with MPI and Slurm: mpi-start mpi-link mpi-idle mpi-work mpi4py slurm-step;
-                    `machine`, `hosts` and `cluster` are all works of one of the three tables
+                    `machine`, `libpx`, `hosts` and `cluster` are all works of one table
   --np N            ranks (default: the cores this process may use)
   --pipe-size SIZE  size of the pipes of the bare feeder and the bare pump (default 1M)
   --paced[=MICROS]  also run a bare feeder that sleeps between its rounds (default 100)
@@ -30,6 +31,7 @@ side-by-side [OPTIONS]
   --idle SECONDS    how long agents are watched in `mpi-idle` (default 10)
   --burn N          million steps of each copy in `mpi-work` (default 1000)
   --pool N          chunks of the work `mpi4py` (default 10000)
+  --bounces N       how often a message goes there and back in `px-latency` (default 100000)
   --limit SECONDS   the longest that one run may take (default 120)
   --chart FILE      where the chart goes (default: side-by-side.svg beside this program)
   --record          rewrite the results in benches/README.md and benches/results.svg; with `--only`
@@ -64,6 +66,7 @@ pub struct Options {
     pub idle_seconds: u64,
     pub burn: u64,
     pub pool: u64,
+    pub bounces: u64,
     pub limit: Duration,
     pub chart: PathBuf,
     pub record: bool,
@@ -86,6 +89,7 @@ impl Options {
             idle_seconds: 10,
             burn: 1_000,
             pool: 10_000,
+            bounces: 100_000,
             limit: Duration::from_secs(120),
             chart: beside_this_program("side-by-side.svg"),
             record: false,
@@ -141,9 +145,9 @@ pub fn parse(words: &[OsString]) -> Result<Asked, Problem> {
     }
     let whole = |works: &[Entry]| options.wants_all(works) || !options.wants_any(works);
     let races = Race::ALL.into_iter().all(|race| whole(race.works()));
-    if options.record && !(whole(&ALL) && races) {
+    if options.record && !(whole(&ALL) && whole(&WITH_LIBPX) && races) {
         let what = "`--record` writes the results of all works of a table; `--only machine`, \
-                    `--only hosts` and `--only cluster` name them";
+                    `--only libpx`, `--only hosts` and `--only cluster` name them";
         return Err(Problem::Usage(what.to_owned()));
     }
     Ok(Asked::Run(Box::new(options)))
@@ -167,6 +171,7 @@ fn set(options: &mut Options, name: &str, value: &str) -> Result<(), Problem> {
         "--idle" => options.idle_seconds = number(name, value)?.max(1),
         "--burn" => options.burn = number(name, value)?.max(1),
         "--pool" => options.pool = number(name, value)?.max(16),
+        "--bounces" => options.bounces = number(name, value)?.max(1),
         "--limit" => options.limit = Duration::from_secs(number(name, value)?),
         "--chart" => options.chart = PathBuf::from(value),
         _ => return Err(Problem::Usage(format!("no option is called `{name}`"))),
@@ -179,11 +184,14 @@ fn known_works(value: &str) -> Result<Vec<String>, Problem> {
     if value == "machine" {
         return Ok(ids(&ALL));
     }
+    if value == "libpx" {
+        return Ok(ids(&WITH_LIBPX));
+    }
     if let Some(race) = Race::ALL.into_iter().find(|race| race.name() == value) {
         return Ok(ids(race.works()));
     }
     let on_hosts = Race::ALL.into_iter().flat_map(Race::works);
-    if ALL.iter().chain(on_hosts).any(|work| work.id == value) {
+    if ALL.iter().chain(&WITH_LIBPX).chain(on_hosts).any(|work| work.id == value) {
         return Ok(vec![value.to_owned()]);
     }
     Err(Problem::Usage(format!("no work is called `{value}`")))
@@ -243,10 +251,11 @@ mod tests {
             &["--record"][..],
             &["--record", "--only", "hosts"],
             &["--record", "--only", "cluster"],
+            &["--record", "--only", "libpx"],
         ] {
             assert!(matches!(parsed(words), Ok(Asked::Run(_))), "{words:?}");
         }
-        for work in ["wc", "hosts-wc", "mpi-start"] {
+        for work in ["wc", "hosts-wc", "mpi-start", "px-lines"] {
             assert!(parsed(&["--record", "--only", work]).is_err(), "{work}");
         }
     }

@@ -24,12 +24,21 @@ const ON_CLUSTER: Markers = Markers {
     begin: "<!-- cluster: begin, written by `side-by-side --record` -->",
     end: "<!-- cluster: end -->",
 };
+const WITH_LIBPX: Markers = Markers {
+    begin: "<!-- libpx: begin, written by `side-by-side --record` -->",
+    end: "<!-- libpx: end -->",
+};
 
 /// Rewrites the results on one machine in `benches/README.md`, and `benches/results.svg`.
 pub fn write(text: &str, chart: &str) -> Result<(), Problem> {
     let picture = "![wall times, side by side](results.svg)";
     rewrite(&MACHINE, &format!("{picture}\n\n{text}"))?;
     write_chart(&Path::new(env!("CARGO_MANIFEST_DIR")).join("results.svg"), chart)
+}
+
+/// Rewrites those with libpx.
+pub fn write_libpx(text: &str) -> Result<(), Problem> {
+    rewrite(&WITH_LIBPX, text)
 }
 
 /// Rewrites those on several hosts.
@@ -84,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_readme_has_the_markers() {
-        for markers in [MACHINE, ON_HOSTS, ON_CLUSTER] {
+        for markers in [MACHINE, WITH_LIBPX, ON_HOSTS, ON_CLUSTER] {
             assert!(markers.around(include_str!("../README.md"), "").is_some());
         }
     }

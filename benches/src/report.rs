@@ -7,14 +7,22 @@ use crate::contestant::ORACLE;
 use crate::ground::{Ground, mebibytes};
 use crate::hosts::Race;
 use crate::rounds::Outcome;
-use crate::stats::percent;
+use crate::stats::{duration, percent};
 use crate::targets::judge;
-use crate::works::{Raced, Table, Work};
+use crate::works::{Raced, Table, Work, libpx};
 
 /// The report on one machine.
 pub fn whole(ground: &Ground, machine: &[String], results: &[Raced]) -> String {
     let mut text = measured(ground, machine, Some("start"));
     text += &tables(&[], results);
+    text.trim_end().to_owned()
+}
+
+/// The report on programs that use libpx.
+pub fn with_libpx(ground: &Ground, machine: &[String], results: &[Raced]) -> String {
+    let mut text = measured(ground, machine, Some(libpx::FIRST));
+    text.truncate(text.trim_end().len() + 1);
+    text += &tables(&libpx::facts(), results);
     text.trim_end().to_owned()
 }
 
@@ -131,6 +139,7 @@ fn heads(work: &Work) -> Vec<String> {
         Table::Hosts => &["CPU, root", "wall after the last answer", &limit],
         Table::Cluster => &["CPU, root"],
         Table::Spans => &["CPU, root", "the copies' work"],
+        Table::Messages(_) => &["CPU, own", "the messages", "each"],
         Table::Idle => &["CPU, root", "busiest idle agent"],
         Table::Crowd => {
             &["CPU, root", "all connected", "root's memory", "its threads", "its descriptors"]
@@ -154,6 +163,11 @@ fn others(work: &Work, outcome: &Outcome, outcomes: &[Outcome]) -> Vec<String> {
         }
         Table::Cluster => vec![own],
         Table::Spans => vec![own, outcome.figure().map_or_else(String::new, |span| span.text())],
+        Table::Messages(count) => {
+            let figure = outcome.figure();
+            let each = figure.map(|span| duration(span.median / count as f64));
+            vec![own, figure.map_or_else(String::new, |span| span.text()), each.unwrap_or_default()]
+        }
         Table::Idle => {
             let share = outcome.figure().map(|share| share.median);
             vec![own, share.map_or_else(String::new, percent)]

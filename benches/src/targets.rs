@@ -52,6 +52,23 @@ pub enum Aim {
         times: f64,
         of: &'static str,
     },
+    /// Messages went at least at this share of the rate of the best of these.
+    RateOfBest {
+        times: f64,
+        best_of: &'static [&'static str],
+        called: &'static str,
+    },
+    /// Messages took at most so many times as long as those of the quickest of these.
+    LatencyOfBest {
+        times: f64,
+        best_of: &'static [&'static str],
+        called: &'static str,
+    },
+    /// The slowest copy took at most so long.
+    FigureBelow {
+        seconds: f64,
+        called: &'static str,
+    },
     /// No idle agent took more of a core.
     IdleBelow {
         share: f64,
@@ -118,6 +135,13 @@ fn wanted(aim: &Aim) -> String {
         }
         Aim::SpanAtMost { times, of } => format!("the copies' work at most {times:.2} x {of}"),
         Aim::FedAtLeast { times, of } => format!("rate at least {times:.2} x {of}"),
+        Aim::RateOfBest { times, called, .. } => format!("rate at least {times:.2} x {called}"),
+        Aim::LatencyOfBest { times, called, .. } => {
+            format!("a message at most {times:.2} x {called}")
+        }
+        Aim::FigureBelow { seconds, called } => {
+            format!("{called} in at most {}", duration(*seconds))
+        }
         Aim::IdleBelow { share } => {
             format!("no idle agent over {} of a core", percent(*share))
         }
@@ -181,6 +205,20 @@ fn found(target: &Target, outcomes: &[Outcome]) -> Result<(String, bool), String
             let ratio = figure(named(outcomes, of)?)? / figure(ours)?;
             Ok((format!("{ratio:.2} x"), ratio >= *times))
         }
+        Aim::RateOfBest { times, best_of, .. } => {
+            let (best, name) = quickest(outcomes, best_of)?;
+            let ratio = best / figure(ours)?;
+            Ok((format!("{ratio:.2} x ({name})"), ratio >= *times))
+        }
+        Aim::LatencyOfBest { times, best_of, .. } => {
+            let (best, name) = quickest(outcomes, best_of)?;
+            let ratio = figure(ours)? / best;
+            Ok((format!("{ratio:.2} x ({name})"), ratio <= *times))
+        }
+        Aim::FigureBelow { seconds, .. } => {
+            let found = figure(ours)?;
+            Ok((duration(found), found <= *seconds))
+        }
         Aim::IdleBelow { share } => {
             let found = figure(ours)?;
             Ok((percent(found), found <= *share))
@@ -226,6 +264,16 @@ fn named<'a>(outcomes: &'a [Outcome], name: &str) -> Result<&'a Outcome, String>
 fn figure(outcome: &Outcome) -> Result<f64, String> {
     let figure = outcome.figure().map(|figure| figure.median);
     figure.ok_or_else(|| format!("{} did not tell", outcome.name))
+}
+
+/// The least figure of these, and whose it is.
+fn quickest(outcomes: &[Outcome], names: &[&str]) -> Result<(f64, &'static str), String> {
+    let figures = names.iter().filter_map(|name| {
+        let outcome = named(outcomes, name).ok()?;
+        Some((figure(outcome).ok()?, outcome.name))
+    });
+    let best = figures.min_by(|a, b| a.0.total_cmp(&b.0));
+    best.ok_or_else(|| "no peer was measured".to_owned())
 }
 
 fn own(outcome: &Outcome) -> Result<f64, String> {

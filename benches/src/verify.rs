@@ -166,6 +166,11 @@ fn told_apart(
     Err(Problem::Wrong(format!("as many, but other {what}")))
 }
 
+/// The number that begins a file, or the sum of those that begin its lines.
+pub fn total(path: &Path) -> Result<u64, Problem> {
+    sum(&[path.to_owned()])
+}
+
 /// The sum of the numbers that begin the files' lines.
 fn sum(files: &[PathBuf]) -> Result<u64, Problem> {
     let mut total = 0;

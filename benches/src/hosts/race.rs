@@ -89,7 +89,7 @@ fn hosts() -> Vec<String> {
 }
 
 /// The line in which a launcher says what it is.
-fn version(mpi: Mpi) -> String {
+pub fn version(mpi: Mpi) -> String {
     let said = said(mpi.launcher(), &["--version"]);
     let line = said.lines().find(|line| line.contains("Version:") || line.contains("OpenRTE"));
     let words = line.unwrap_or("unknown").split_whitespace();
@@ -97,7 +97,7 @@ fn version(mpi: Mpi) -> String {
 }
 
 /// What a program says to these words.
-fn said(program: &str, words: &[&str]) -> String {
+pub fn said(program: &str, words: &[&str]) -> String {
     let mut command = Command::new(program);
     // Open MPI's launcher refuses root even this question.
     for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] {

@@ -6,6 +6,7 @@ mod cluster;
 mod deal;
 mod filters;
 mod hosts;
+pub mod libpx;
 
 use crate::contestant::Contestant;
 use crate::ground::Ground;
@@ -39,6 +40,8 @@ pub enum Table {
     Cluster,
     /// For how long the copies had work.
     Spans,
+    /// For how long so many messages were on their way, and each of them.
+    Messages(u64),
     /// What the busiest idle agent took.
     Idle,
     /// Time until all hosts have answered, what the root takes.
@@ -67,6 +70,15 @@ pub const ALL: [Entry; 8] = [
     Entry { id: "chunks", prepare: chunks::chunks },
     Entry { id: "start", prepare: chunks::start },
     Entry { id: "deal", prepare: deal::deal },
+];
+
+/// The works with libpx, on one machine.
+pub const WITH_LIBPX: [Entry; 5] = [
+    Entry { id: "px-lines", prepare: libpx::counts::lines },
+    Entry { id: "px-words", prepare: libpx::counts::words },
+    Entry { id: "px-messages", prepare: libpx::messages::rate },
+    Entry { id: "px-latency", prepare: libpx::messages::latency },
+    Entry { id: libpx::FIRST, prepare: libpx::first::first },
 ];
 
 /// The works on the lab's hosts.
