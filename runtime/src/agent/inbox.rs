@@ -1,5 +1,6 @@
 //! What a program that uses libpx says, put together from what its socket brings.
 
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
@@ -33,8 +34,9 @@ pub(super) enum Heard {
 #[derive(Default)]
 pub(super) struct Inbox {
     bytes: Vec<u8>,
-    at: usize,
-    /// A frame with bytes, of which so many are still to come.
+    /// Where in `bytes` they are.
+    unread: Range<usize>,
+    /// A frame with bytes, of which so many at its end are still to come.
     filling: Option<(Header, Vec<u8>, usize)>,
     pub(super) ready: bool,
     pub(super) ended: bool,
@@ -77,20 +79,19 @@ impl Inbox {
     /// Reads once: into the frame that is being filled, else into the bytes at hand.
     fn fill(&mut self, socket: BorrowedFd<'_>) -> Result<usize, Errno> {
         if let Some((_, frame, missing)) = &mut self.filling {
-            let from = frame.len();
-            frame.resize(from + *missing, 0);
+            let from = frame.len() - *missing;
             let got = receive(socket, &mut frame[from..]);
-            let came = *got.as_ref().unwrap_or(&0);
-            frame.truncate(from + came);
-            *missing -= came;
+            *missing -= got.as_ref().unwrap_or(&0);
             return got;
         }
-        self.bytes.drain(..self.at);
-        self.at = 0;
-        let from = self.bytes.len();
-        self.bytes.resize(from + READ, 0);
-        let got = receive(socket, &mut self.bytes[from..]);
-        self.bytes.truncate(from + got.as_ref().unwrap_or(&0));
+        self.bytes.copy_within(self.unread.clone(), 0);
+        self.unread = 0..self.unread.len();
+        let room = self.unread.end + READ;
+        if self.bytes.len() < room {
+            self.bytes.resize(room, 0);
+        }
+        let got = receive(socket, &mut self.bytes[self.unread.end..room]);
+        self.unread.end += got.as_ref().unwrap_or(&0);
         got
     }
 
@@ -103,7 +104,8 @@ impl Inbox {
             self.filling = Some((header, frame, missing));
             return Ok(None);
         }
-        let Some((head, rest)) = self.bytes[self.at..].split_first_chunk::<HEADER>() else {
+        let Some((head, rest)) = self.bytes[self.unread.clone()].split_first_chunk::<HEADER>()
+        else {
             return Ok(None);
         };
         let header = wire::decode_header(head)?;
@@ -111,7 +113,7 @@ impl Inbox {
             Kind::Message => {
                 let Some(payload) = rest.get(..header.length) else { return Ok(None) };
                 let said = wire::decode_from_program(payload)?;
-                self.at += HEADER + header.length;
+                self.unread.start += HEADER + header.length;
                 Ok(Some(Heard::Said(said)))
             }
             Kind::Bytes => Err(WireError::Kind(head[0])),
@@ -121,7 +123,8 @@ impl Inbox {
                 let mut frame = if header.length < READ / 4 { Vec::new() } else { buffers.take() };
                 frame.resize(headroom, 0);
                 frame.extend_from_slice(&rest[..here]);
-                self.at += HEADER + here;
+                frame.resize(headroom + header.length, 0);
+                self.unread.start += HEADER + here;
                 if here == header.length {
                     return Ok(Some(bytes_of(&header, frame)));
                 }
