@@ -283,8 +283,7 @@ impl Copy {
         records: Records,
     ) -> (u64, usize, Stopped) {
         if let Some(program) = &mut self.program {
-            let (written, why) = program.write(input, records);
-            return (written, 0, why);
+            return program.write(input, records);
         }
         let Some(stdin) = self.stdin.as_ref().filter(|_| self.writable) else {
             return (0, 0, Stopped::Full);

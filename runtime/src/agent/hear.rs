@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use super::copy::Copy;
 use super::inbox::Heard;
+use super::program::SOCKET;
 use crate::buffers::Buffers;
 use crate::libpx::wire::{self, FromProgram};
 use crate::link::Moved;
 use crate::link::frame::NUMBER;
 use crate::message::{Conduct, FromAgent};
+use crate::poller::percent;
 
 /// Frames taken from one copy before another's turn.
 const FRAMES: u32 = 64;
@@ -26,6 +28,7 @@ pub(super) fn hear(
 ) {
     // In front of what goes over a link there is room for its number, too.
     let headroom = if headroom > 0 { headroom + NUMBER } else { 0 };
+    let mut emitted = 0;
     for _ in 0..FRAMES {
         let Some(program) = copy.program.as_mut().filter(|_| *credit > 0) else { return };
         let broke = |what: String| FromAgent::Broke { rank, what };
@@ -41,6 +44,8 @@ pub(super) fn hear(
                 broke(error.to_string())
             }
             Heard::Emitted(chunk, bytes) => {
+                emitted += (bytes.len() - headroom) as u64;
+                moved.fullest = moved.fullest.max(percent(emitted, SOCKET));
                 *credit -= i64::try_from(bytes.len() - headroom).unwrap_or(i64::MAX);
                 FromAgent::Emitted { rank, chunk, bytes }
             }

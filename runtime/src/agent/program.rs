@@ -24,12 +24,15 @@ use crate::input::InputError;
 use crate::input::files::FileInput;
 use crate::libpx::helper;
 use crate::libpx::wire::{self, Chunk, Kind, ToProgram, Welcome};
+use crate::poller::percent;
 use crate::records::Records;
 
 /// Small frames are joined up to this many bytes.
 const JOINED: usize = 64 << 10;
 /// Bytes of a chunk in one frame.
 const PIECE: usize = 240 << 10;
+/// What a socket surely takes before it is full, in bytes.
+pub(super) const SOCKET: usize = 128 << 10;
 /// Written in one turn, in bytes.
 const TURN: u64 = 2 << 20;
 
@@ -101,6 +104,8 @@ pub(super) struct Program {
     open: Option<Open>,
     told_files: ToldFiles,
     writable: bool,
+    /// Bytes written in this turn.
+    sent: u64,
     inbox: Inbox,
     /// No descriptor can be passed on to it.
     only_bytes: bool,
@@ -121,6 +126,7 @@ impl Program {
             open: None,
             told_files: ToldFiles::default(),
             writable: true,
+            sent: 0,
             inbox: Inbox::default(),
             only_bytes: false,
         }
@@ -226,12 +232,18 @@ impl Program {
         }
     }
 
-    /// Writes what is queued; returns how many bytes of the input went, and why it stopped.
-    pub(super) fn write(&mut self, input: Option<&FileInput>, records: Records) -> (u64, Stopped) {
+    /// Writes what is queued; returns how many bytes of the input went, how much of the socket was
+    /// filled in percent, and why it stopped.
+    pub(super) fn write(
+        &mut self,
+        input: Option<&FileInput>,
+        records: Records,
+    ) -> (u64, usize, Stopped) {
         let mut counted = 0;
         if !self.writable {
-            return (0, Stopped::Full);
+            return (0, 0, Stopped::Full);
         }
+        self.sent = 0;
         let why = loop {
             if counted >= TURN {
                 break Stopped::Turn;
@@ -251,7 +263,7 @@ impl Program {
                 Err(why) => break why,
             }
         };
-        (counted, why)
+        (counted, percent(self.sent, SOCKET), why)
     }
 
     /// Writes once; returns how many bytes of the input are through with it, `None` when nothing
@@ -266,6 +278,7 @@ impl Program {
             Some(Item::Frames { bytes, at, counted }) => {
                 let sent = send(self.socket.as_fd(), &bytes[*at..], None)?;
                 *at += sent;
+                self.sent += sent as u64;
                 if *at < bytes.len() {
                     return Ok(Some(0));
                 }

@@ -212,6 +212,8 @@ pub struct Root {
     blocked: Limit,
     output_dead: bool,
     finished: bool,
+    /// How short of chunks a copy that uses libpx was when it was given one in this step, in percent.
+    shortage: usize,
     /// Copies that use libpx have sent messages to each other: no chunk can be run again.
     talks: bool,
     /// Such copies wait for messages: they are told who is gone.
@@ -228,7 +230,7 @@ pub struct Stepped {
     pub any: bool,
     /// More can be done at once.
     pub more: bool,
-    /// The largest share of a pipe that was moved, in percent.
+    /// The largest share of a pipe, or of what a copy has ahead, that was moved, in percent.
     pub fullest: usize,
 }
 
@@ -238,7 +240,7 @@ impl Root {
         let mut stepped = Stepped::default();
         if self.stopping.is_none() {
             stepped.more |= self.deal(poller, now);
-            stepped.fullest = self.take_stream_share();
+            stepped.fullest = self.take_stream_share().max(std::mem::take(&mut self.shortage));
         }
         let moved = self.hosts.pump(poller, now);
         stepped.any |= moved.any;

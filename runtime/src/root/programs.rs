@@ -6,21 +6,22 @@ use std::time::Instant;
 use super::loss::{ATTEMPTS, NO_RETRY, dealt_again};
 use super::{RankState, Root, Source};
 use crate::failure::{Failure, Kind, Message, signal_name};
-use crate::job::{Contract, OnFailure, Run};
+use crate::job::{Contract, Deal, OnFailure, Run};
 use crate::libpx::wire::{self, Released};
 use crate::message::{Blocked, Conduct, Ended, ExitStatus, FromAgent, ToAgent};
 use crate::output::chunks::Running;
 use crate::output::gather::Fate;
-use crate::poller::Poller;
+use crate::poller::{Poller, percent};
 
 /// Chunks that a copy may have before it takes them, whatever their length.
 const AHEAD: usize = 3;
 /// The same where they are given to whoever asks first.
 const AHEAD_DYNAMIC: usize = 2;
-/// Small chunks that a copy may have before it takes them.
+/// Further chunks that a copy may have before it takes them.
 const SMALL_AHEAD: usize = 256;
-/// How many bytes they may have together.
-const SMALL_BYTES: u64 = 4 << 20;
+/// How many bytes all may have together for that. Those that it maps cost nothing until then; of
+/// what goes over its socket there is never more on the way than a window.
+const SMALL_BYTES: usize = 16 << 20;
 /// Shown of what a copy printed where it must not, in bytes.
 const SHOWN: usize = 32;
 
@@ -40,7 +41,18 @@ impl RankState {
         if dynamic {
             return count < AHEAD_DYNAMIC;
         }
-        count < AHEAD || count < SMALL_AHEAD && self.untaken_bytes() < SMALL_BYTES
+        count < AHEAD || count < SMALL_AHEAD && self.untaken_bytes() < SMALL_BYTES as u64
+    }
+
+    /// How far it has used up what it may have before it takes it, in percent: how soon it may have
+    /// nothing left.
+    fn shortage(&self, dynamic: bool) -> usize {
+        if dynamic {
+            return 100;
+        }
+        let chunks = self.untaken.len() * 100 / SMALL_AHEAD;
+        let left = chunks.max(percent(self.untaken_bytes(), SMALL_BYTES));
+        100_usize.saturating_sub(left).max(1)
     }
 
     /// Bytes that it was given and has not taken.
@@ -79,6 +91,8 @@ impl Root {
         }
         let Place { running, attempt, offset } = place;
         self.gather.begin(rank, running);
+        let dynamic = self.job.deal == Deal::Dynamic;
+        self.shortage = self.shortage.max(self.ranks[rank as usize].shortage(dynamic));
         self.ranks[rank as usize].untaken.push_back((running.chunk, 0));
         let chunk = wire::Chunk { index: running.chunk, offset, attempt };
         self.hosts.order(ToAgent::Begin { rank, chunk, length }, poller, now);
@@ -374,5 +388,38 @@ fn describe(wait: &Blocked) -> String {
     match sends {
         true => format!("rank {rank} waits for room to send to {whom}"),
         false => format!("rank {rank} waits for a message from {whom} with {tag}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(untaken: &[u64]) -> RankState {
+        let untaken = (0..).zip(untaken.iter().copied()).collect();
+        RankState { untaken, ..RankState::default() }
+    }
+
+    #[test]
+    fn a_copy_is_given_chunks_ahead_by_number_by_length_and_always_a_few() {
+        let all = SMALL_BYTES as u64;
+        assert!(with(&[all; AHEAD - 1]).has_room_ahead(false));
+        assert!(!with(&[all; AHEAD]).has_room_ahead(false));
+        assert!(with(&[all / 16; 15]).has_room_ahead(false));
+        assert!(!with(&[all / 16; 16]).has_room_ahead(false));
+        assert!(with(&[1; SMALL_AHEAD - 1]).has_room_ahead(false));
+        assert!(!with(&[1; SMALL_AHEAD]).has_room_ahead(false));
+        assert!(!with(&[1; AHEAD_DYNAMIC]).has_room_ahead(true));
+    }
+
+    #[test]
+    fn the_less_a_copy_has_ahead_the_shorter_it_is() {
+        let all = SMALL_BYTES as u64;
+        let shortages = [&[][..], &[all / 4], &[all / 2], &[all / 2; 2], &[all; 2]];
+        let shortages = shortages.map(|untaken| with(untaken).shortage(false));
+        assert_eq!(shortages, [100, 75, 50, 1, 1]);
+        assert_eq!(with(&[1; SMALL_AHEAD / 2]).shortage(false), 50);
+        // Who asks first is given first: it must not be left alone.
+        assert_eq!(with(&[all; AHEAD_DYNAMIC]).shortage(true), 100);
     }
 }

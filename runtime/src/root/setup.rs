@@ -305,6 +305,7 @@ impl Root {
             blocked: super::Limit::Copies,
             output_dead: false,
             finished: false,
+            shortage: 0,
             talks: false,
             listens: false,
             waits: BTreeMap::new(),
