@@ -12,7 +12,6 @@
 //! | [`incoming`], [`source`] | what it receives, and what comes from one rank |
 //! | [`straight`] | messages that go straight into the buffer of a rank that waits |
 //! | [`part`] | what stands in a ring, without I/O |
-//! | [`turn`] | a lock that can be waited for with patience |
 
 pub mod incoming;
 pub mod member;
@@ -20,17 +19,16 @@ pub mod outgoing;
 pub mod part;
 pub mod source;
 pub mod straight;
-pub mod turn;
 
 use std::io;
 use std::mem::MaybeUninit;
 
 use rustix::io::Errno;
 
+use crate::sys::turn::{NoTurn, Turn};
 use incoming::{Incoming, Wanted};
 use member::{Member, Patience};
 use outgoing::Outgoing;
-use turn::{NoTurn, Turn};
 
 /// The way to ranks of other hosts, which the agent keeps.
 pub trait Uplink {
@@ -144,7 +142,8 @@ impl<U: Uplink> Talk<U> {
         patience: Patience,
     ) -> Result<(), TalkError> {
         let (member, uplink) = (&self.member, &self.uplink);
-        self.outgoing.with(patience, |o| o.send(member, uplink, to, tag, bytes, patience))?
+        self.outgoing
+            .with(|| patience.left(), |o| o.send(member, uplink, to, tag, bytes, patience))?
     }
 
     /// Receives the first message that is wanted into `buffer`. Where it may be from anybody, those
@@ -159,7 +158,8 @@ impl<U: Uplink> Talk<U> {
         patience: Patience,
     ) -> Result<Message, TalkError> {
         let (member, uplink) = (&self.member, &self.uplink);
-        self.incoming.with(patience, |i| i.receive(member, uplink, wanted, buffer, patience))?
+        self.incoming
+            .with(|| patience.left(), |i| i.receive(member, uplink, wanted, buffer, patience))?
     }
 
     /// Waits for the message that would be received next, and leaves it.
@@ -168,7 +168,7 @@ impl<U: Uplink> Talk<U> {
     /// [`TalkError`]
     pub fn probe(&self, wanted: Wanted, patience: Patience) -> Result<Message, TalkError> {
         let (member, uplink) = (&self.member, &self.uplink);
-        self.incoming.with(patience, |i| i.probe(member, uplink, wanted, patience))?
+        self.incoming.with(|| patience.left(), |i| i.probe(member, uplink, wanted, patience))?
     }
 }
 

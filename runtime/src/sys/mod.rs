@@ -1,6 +1,7 @@
 //! System calls that need `unsafe` or care, behind safe functions. No other module has `unsafe`.
 
 pub mod apart;
+pub mod checker;
 pub mod fd;
 pub mod fork;
 pub mod interfaces;
@@ -13,6 +14,7 @@ pub mod shared;
 pub mod signal;
 pub mod sigpipe;
 pub mod spawn;
+pub mod turn;
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@
 //! | `hostile.rs` | programs that break every rule there is |
 //! | `killed.rs` | SIGKILL at any moment, on one host and on many |
 //! | `jobs.rs` | jobs that a program runs itself |
+//! | `talk.rs` | ranks that talk to each other |
 //! | `mpi.rs` | programs of MPI that have jobs run |
 //! | `c/` | the programs, whose checks are in C |
 
@@ -21,6 +22,7 @@ mod jobs;
 mod killed;
 mod modes;
 mod mpi;
+mod talk;
 mod who;
 
 use std::collections::BTreeMap;

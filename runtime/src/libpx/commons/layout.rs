@@ -34,6 +34,8 @@ pub struct Layout {
     mailboxes: u64,
     rows: u64,
     row: u64,
+    /// Where in a row the marks end.
+    marks: u64,
     front: u64,
     total: u64,
 }
@@ -49,13 +51,14 @@ impl Layout {
         let peers = size(size_of::<Head>(), 1);
         let mailboxes = peers + size(size_of::<Peer>(), world);
         let rows = mailboxes + size(size_of::<Mailbox>(), here);
-        let row = size(8, world.div_ceil(64)) + size(size_of::<RingHead>(), world);
+        let marks = size(8, world.div_ceil(64));
+        let row = marks + size(size_of::<RingHead>(), world);
         let front = row.checked_mul(u64::from(here))?.checked_add(rows)?;
         let front = front.checked_next_multiple_of(PAGE)?;
         usize::try_from(front).ok()?;
         let rings = RING.checked_mul(u64::from(world))?.checked_mul(u64::from(here))?;
         let total = rings.checked_add(front).filter(|&total| i64::try_from(total).is_ok())?;
-        Some(Layout { world, here, peers, mailboxes, rows, row, front, total })
+        Some(Layout { world, here, peers, mailboxes, rows, row, marks, front, total })
     }
 
     /// All ranks.
@@ -90,8 +93,8 @@ impl Layout {
 
     /// Where the counters of the ring from `source` to `local` are.
     pub fn ring_head(&self, local: u32, source: u32) -> usize {
-        let marks = (self.news_words() * 8).next_multiple_of(APART as usize);
-        self.news(local) + marks + size_of::<RingHead>() * source as usize
+        let row = self.news(local) + self.marks as usize;
+        row + size_of::<RingHead>() * source as usize
     }
 
     /// Length of the front in bytes.

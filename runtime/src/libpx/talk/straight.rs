@@ -10,6 +10,7 @@ use super::Message;
 use super::member::Member;
 use crate::libpx::commons::front::{ANY, Posting};
 use crate::libpx::commons::posting::{Step, at, next, step};
+use crate::sys::checker::filled_by_another;
 use crate::sys::shared::write_into;
 
 /// How often to look whether a message that is being written is there.
@@ -20,7 +21,7 @@ pub struct Post<'a> {
     member: &'a Member,
     /// As it was posted.
     word: u64,
-    capacity: u64,
+    buffer: &'a mut [MaybeUninit<u8>],
     up: bool,
 }
 
@@ -33,17 +34,16 @@ impl<'a> Post<'a> {
         buffer: &'a mut [MaybeUninit<u8>],
     ) -> Post<'a> {
         let posting = member.posting();
-        let capacity = buffer.len() as u64;
         posting.process.store(member.process(), Ordering::Relaxed);
         posting.namespace.store(member.namespace(), Ordering::Relaxed);
         posting.source.store(source.unwrap_or(ANY), Ordering::Relaxed);
         posting.tag.store(tag.unwrap_or(ANY), Ordering::Relaxed);
         let address = buffer.as_mut_ptr().expose_provenance();
         posting.address.store(address as u64, Ordering::Relaxed);
-        posting.length.store(capacity, Ordering::Relaxed);
+        posting.length.store(buffer.len() as u64, Ordering::Relaxed);
         let word = next(posting.word.load(Ordering::Relaxed));
         posting.word.store(word, Ordering::Release);
-        Post { member, word, capacity, up: true }
+        Post { member, word, buffer, up: true }
     }
 
     /// Whether something has become of it.
@@ -102,12 +102,14 @@ impl<'a> Post<'a> {
         }
     }
 
-    fn filled(&self, posting: &Posting) -> Option<Message> {
+    fn filled(&mut self, posting: &Posting) -> Option<Message> {
         let source = posting.source.load(Ordering::Relaxed);
         let tag = posting.tag.load(Ordering::Relaxed);
         let length = posting.length.load(Ordering::Relaxed);
-        let good = source < self.member.size() && tag != ANY && length <= self.capacity;
-        good.then_some(Message { source, tag, length })
+        let there = usize::try_from(length).ok().and_then(|length| self.buffer.get_mut(..length));
+        let there = there.filter(|_| source < self.member.size() && tag != ANY)?;
+        filled_by_another(there);
+        Some(Message { source, tag, length })
     }
 }
 

@@ -1,0 +1,117 @@
+//! Ranks that talk to each other, of one host and of several.
+
+use px_tests::job::Job;
+use px_tests::{Lab, Scratch};
+
+use crate::{checked, compiled, with_library};
+
+/// Ranks that hold a promise of `c/talk.c` each.
+fn talking(words: &str, promise: &str) -> Job {
+    let job = Job::new("--contract px").words(words).arg(compiled("talk")).words(promise);
+    with_library(job).input("")
+}
+
+#[track_caller]
+fn holds(promise: &str, worlds: &[u32]) {
+    for ranks in worlds {
+        checked(talking(&format!("-np {ranks}"), promise)).quiet();
+    }
+}
+
+#[test]
+fn a_message_of_any_length_goes_around() {
+    holds("ring", &[1, 2, 5]);
+}
+
+#[test]
+fn messages_with_one_tag_keep_their_order_and_other_tags_overtake_them() {
+    holds("order", &[1, 2, 5]);
+}
+
+#[test]
+fn whoever_sends_to_one_that_hears_all_has_a_turn() {
+    holds("any", &[2, 5]);
+}
+
+#[test]
+fn a_buffer_that_is_too_small_says_what_it_lacks_and_loses_nothing() {
+    holds("truncated", &[2, 3]);
+}
+
+#[test]
+fn time_runs_out_and_loses_nothing() {
+    holds("timeouts", &[2, 5]);
+}
+
+#[test]
+fn a_rank_that_has_finished_is_gone_once_its_messages_were_received() {
+    holds("gone", &[2, 5]);
+}
+
+#[test]
+fn everybody_may_send_a_mebibyte_to_everybody_before_anybody_receives() {
+    holds("flood", &[1, 2, 8]);
+}
+
+#[test]
+fn a_thread_that_receives_is_in_nobodys_way() {
+    holds("threads", &[1, 2, 5]);
+}
+
+#[test]
+fn what_cannot_be_right_is_an_error() {
+    holds("arguments", &[1, 2]);
+}
+
+#[test]
+fn a_hundred_thousand_messages_arrive_as_they_were_sent() {
+    holds("chaos 25000", &[4]);
+    holds("chaos 10000", &[2]);
+}
+
+#[test]
+fn nothing_is_missing_where_no_process_may_write_to_another_one() {
+    for promise in ["ring 0", "chaos 3000", "truncated 0"] {
+        checked(talking("-np 2", &format!("{promise} closed")).as_user(SOMEBODY)).quiet();
+    }
+}
+
+#[test]
+fn what_another_process_has_written_is_no_error_to_a_checker_of_memory() {
+    for promise in ["ring", "timeouts", "gone", "threads", "chaos 300"] {
+        let memcheck = "valgrind --quiet --error-exitcode=98 --leak-check=full";
+        let job = Job::new("--contract px -np 2").words(memcheck).arg(compiled("talk"));
+        checked(with_library(job.words(promise)).input("")).quiet();
+    }
+}
+
+/// A user who is nobody in particular.
+const SOMEBODY: u32 = 65_534;
+
+#[test]
+fn a_job_without_messages_says_so() {
+    checked(talking("-np 2 --run per-chunk", "mode").input("one\ntwo\n"));
+    let job = Job::new("-np 2").arg(compiled("talk")).words("mode stdin");
+    checked(with_library(job).input(""));
+}
+
+#[test]
+fn a_rank_that_dies_ends_the_job_and_nobody_waits_for_it() {
+    let scratch = Scratch::new();
+    let script = "if [ $PX_RANK = 1 ]; then exit 3; fi; exec \"$TALK\" ring";
+    let job = Job::new("--contract px -np 3").sh(script).env("TALK", compiled("talk"));
+    let outcome = with_library(job).directory(scratch.path()).input("").run();
+    outcome.exits(3).says("rank 1 on ");
+}
+
+#[test]
+fn ranks_talk_across_hosts() {
+    let lab = Lab::up(2);
+    let hosts = lab.hostfile(2);
+    for promise in ["ring", "order", "any", "truncated", "gone", "flood", "threads", "chaos 2000"] {
+        let words =
+            format!("--hostfile {} -np 4 -x LD_LIBRARY_PATH --contract px", hosts.display());
+        let job = lab.pxrun(&words).arg(compiled("talk")).words(promise);
+        checked(with_library(job).input("")).quiet();
+    }
+}
