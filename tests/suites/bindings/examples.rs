@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use px_tests::installed::{installed, quiet};
 use px_tests::lab::Mpi;
-use px_tests::{Job, Lab};
+use px_tests::{Job, Lab, Outcome};
 
 /// What an example is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +73,8 @@ pub fn program(language: Language, name: &str) -> PathBuf {
 /// The example that is a program of this MPI.
 pub fn mpi_program(language: Language, mpi: Mpi) -> PathBuf {
     static BUILT: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
-    let (at, own) = match mpi {
-        Mpi::Open => (0, "openmpi"),
-        Mpi::Mpich => (1, "mpich"),
-    };
-    let built = BUILT[at].get_or_init(|| {
+    let own = suffix(mpi);
+    let built = BUILT[usize::from(mpi == Mpi::Mpich)].get_or_init(|| {
         in_own_directory(own, |directory| {
             for language in Language::BOTH {
                 build(language, "mpi_job", directory, |line| {
@@ -88,6 +86,14 @@ pub fn mpi_program(language: Language, mpi: Mpi) -> PathBuf {
         })
     });
     built.join(format!("{language:?}")).join("mpi_job")
+}
+
+/// What the name of all that is of one MPI ends with.
+pub fn suffix(mpi: Mpi) -> &'static str {
+    match mpi {
+        Mpi::Open => "openmpi",
+        Mpi::Mpich => "mpich",
+    }
 }
 
 /// Fills a directory that other runs of this suite use too, one after the other.
@@ -140,4 +146,21 @@ pub fn by_itself(program: PathBuf) -> Job {
 
 pub fn finds_libpx(job: Job) -> Job {
     job.env("LD_LIBRARY_PATH", installed().at("lib"))
+}
+
+/// Runs the script of a language's folder at the top of the repository.
+pub fn run_script(
+    language: Language,
+    describe: impl FnOnce(&mut Command) -> &mut Command,
+) -> Outcome {
+    let folder = language.folder();
+    let mut command = installed().command(folder.strip_prefix(top()).unwrap().join("run.sh"));
+    let output = describe(command.env("LC_ALL", "C").current_dir(top())).output().unwrap();
+    Outcome {
+        command: format!("{command:?}"),
+        status: output.status.into(),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        peak: None,
+    }
 }

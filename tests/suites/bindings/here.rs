@@ -1,11 +1,10 @@
 //! With pxrun on one machine, by any number of ranks.
 
 use std::fs;
-use std::process::Command;
 
 use px_tests::{Feed, Outcome, Scratch, binary};
 
-use crate::examples::{Language, RANKS, job, top};
+use crate::examples::{Language, RANKS, job, run_script, top};
 use crate::oracles;
 
 #[test]
@@ -87,16 +86,5 @@ fn same(words: &str, name: &str, input: &[u8], wanted: &[u8]) {
 
 /// Runs the script of a language's folder at the top of the repository.
 fn script(language: Language, pxrun: &str) -> Outcome {
-    let folder = language.folder();
-    let path = folder.strip_prefix(top()).unwrap().join("run.sh");
-    let mut command: Command = px_tests::installed::installed().command(path);
-    let output = command.env("PXRUN", pxrun).env("LC_ALL", "C").current_dir(top()).output();
-    let output = output.unwrap();
-    Outcome {
-        command: format!("{command:?}"),
-        status: output.status.into(),
-        stdout: output.stdout,
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        peak: None,
-    }
+    run_script(language, |command| command.env("PXRUN", pxrun))
 }

@@ -5,9 +5,9 @@ use std::process::Command;
 
 use px_tests::installed::{installed, quiet};
 use px_tests::lab::{Mpi, not_run};
-use px_tests::{Job, Lab, Scratch, lab};
+use px_tests::{Job, Lab, Scratch, binary, lab};
 
-use crate::examples::{Language, RANKS, mpi_program, top};
+use crate::examples::{Language, RANKS, mpi_program, run_script, suffix, top};
 use crate::oracles;
 
 #[test]
@@ -38,6 +38,32 @@ fn the_mpi_program_on_hosts_writes_its_output_in_the_order_of_its_input() {
         each(mpi, |ranks, words, program| {
             lab.mpirun(mpi, ranks, &format!("{env} {} {words}", program.display()))
         });
+    }
+}
+
+#[test]
+fn the_run_scripts_run_the_mpi_program_too() {
+    let mut wanted = oracles::read(&top().join("examples/c/expected.txt"));
+    let numbers = oracles::read(&top().join("examples/c/numbers.txt"));
+    wanted.extend_from_slice(b"7 numbers by 2 ranks\n");
+    wanted.extend(oracles::steps(&numbers));
+    for mpi in installed_mpis() {
+        for language in Language::BOTH {
+            let outcome = run_script(language, |command| {
+                command
+                    .arg(suffix(mpi))
+                    .env("PXRUN", binary::pxrun())
+                    .env("MPIRUN", mpi.launcher());
+                command
+                    .env("MPICC", mpi.compiler())
+                    .env("MPIFORT", format!("mpifort.{}", suffix(mpi)));
+                command
+                    .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
+                    .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+                command.env("OMPI_MCA_rmaps_base_oversubscribe", "1")
+            });
+            outcome.ok().prints(&wanted);
+        }
     }
 }
 
