@@ -1,7 +1,7 @@
 //! Ranks that talk to each other, of one host and of several.
 
 use px_tests::job::Job;
-use px_tests::{Lab, Scratch};
+use px_tests::{Lab, Scratch, Status};
 
 use crate::{checked, compiled, with_library};
 
@@ -114,4 +114,31 @@ fn ranks_talk_across_hosts() {
         let job = lab.pxrun(&words).arg(compiled("talk")).words(promise);
         checked(with_library(job).input("")).quiet();
     }
+}
+
+/// What pxrun says of ranks that are stuck like this, which are then ended.
+fn said_of_the_stuck(how: &str) -> String {
+    let job = Job::new("-np 2 --contract px").arg(compiled("stuck")).arg(how);
+    let mut job = with_library(job).input("").start();
+    job.until("says that all wait", |job| job.stderr().contains("waiting for each other"));
+    job.signal(libc::SIGTERM);
+    let outcome = job.finish();
+    assert_eq!(outcome.status, Status::Signaled(libc::SIGTERM), "{}", outcome.stderr);
+    outcome.stderr
+}
+
+#[test]
+fn when_all_ranks_wait_for_each_other_pxrun_says_who_waits_for_whom() {
+    let said = said_of_the_stuck("receive");
+    for line in [
+        "note: rank 0 waits for a message from rank 1 with tag 3",
+        "note: rank 1 waits for a message from rank 0 with tag 3",
+    ] {
+        assert!(said.contains(line), "`{line}` is missing: {said}");
+    }
+    let said = said_of_the_stuck("send");
+    for line in ["note: rank 0 waits for room to send to rank 1", "rank 1 waits for room"] {
+        assert!(said.contains(line), "`{line}` is missing: {said}");
+    }
+    assert_eq!(said.matches("waiting for each other").count(), 1, "{said}");
 }
