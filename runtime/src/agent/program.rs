@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
 };
 
 use super::Guest;
@@ -104,6 +104,8 @@ pub(super) struct Program {
     open: Option<Open>,
     told_files: ToldFiles,
     writable: bool,
+    /// All was said that there will ever be to say, once what is queued has gone.
+    ends: bool,
     /// Bytes written in this turn.
     sent: u64,
     inbox: Inbox,
@@ -126,6 +128,7 @@ impl Program {
             open: None,
             told_files: ToldFiles::default(),
             writable: true,
+            ends: false,
             sent: 0,
             inbox: Inbox::default(),
             only_bytes: false,
@@ -203,6 +206,7 @@ impl Program {
     /// There is no further chunk.
     pub(super) fn end_of_input(&mut self) {
         self.say(&ToProgram::EndOfInput);
+        self.ends = true;
     }
 
     /// Says that the chunk that has begun comes as bytes.
@@ -250,7 +254,13 @@ impl Program {
             }
             match self.write_one(input, records) {
                 Ok(Some(count)) => counted += count,
-                Ok(None) => break Stopped::Empty,
+                Ok(None) => {
+                    // A second program that finds the socket does not wait to be welcomed.
+                    if std::mem::take(&mut self.ends) {
+                        let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
+                    }
+                    break Stopped::Empty;
+                }
                 Err(Stopped::Pipe(Errno::AGAIN)) => {
                     self.writable = false;
                     break Stopped::Full;

@@ -67,6 +67,18 @@ fn a_copy_that_has_all_done_may_end_without_a_word() {
 }
 
 #[test]
+fn a_second_program_at_the_same_socket_is_told_that_it_is_too_late() {
+    for name in ["ends_unfinalized", "moves"] {
+        for words in ["-np 2 -k", "-np 2 -k --run per-chunk"] {
+            let job = Job::new("--contract px").words(words).env("GUEST", compiled("guests"));
+            let job = with_library(job).sh(&format!("$GUEST {name}; exec $GUEST {name}"));
+            let outcome = job.input(lines(5_000, "")).run();
+            outcome.exits(99).says("px_init(0) == PX_OK").says("pxrun is gone");
+        }
+    }
+}
+
+#[test]
 fn a_failed_chunk_ends_the_job_or_is_left_out_of_it() {
     let input = lines(5_000, "");
     let outcome = fails(guest("-np 2 -k", "fails").input(&input), "released chunk 3");
