@@ -13,6 +13,7 @@
 //! | [`world`] | `px_init` to `px_finalize`: who this program is |
 //! | [`surroundings`] | which world the environment puts it in |
 //! | [`link`] | the connection to the agent |
+//! | [`socket`] | a connection that ends when this process is done with it |
 //! | [`alone`] | a world of one on stdin and stdout |
 //! | [`chunk`] | `px_chunk_next` and all that is done with a chunk |
 //! | [`held`] | the bytes of a chunk |
@@ -29,6 +30,7 @@ pub mod boundary;
 pub mod held;
 pub mod link;
 pub mod relay;
+pub mod socket;
 pub mod surroundings;
 pub mod tokens;
 

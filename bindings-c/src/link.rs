@@ -20,6 +20,7 @@ use px_runtime::libpx::wire::{
 };
 
 use crate::held::Held;
+use crate::socket::Socket;
 use crate::status::{Fault, PX_ERR_PROTOCOL};
 use incoming::Incoming;
 use outgoing::Outgoing;
@@ -44,7 +45,7 @@ pub struct Arrived {
 
 /// A connection to an agent.
 pub struct Link {
-    socket: OwnedFd,
+    socket: Socket,
     incoming: Mutex<Incoming>,
     outgoing: Mutex<Outgoing>,
     /// Chunks that were taken and not yet told to be.
@@ -65,6 +66,7 @@ impl Link {
     /// # Errors
     /// `PX_ERR_PROTOCOL`: the other end is no agent of this version, or gone.
     pub fn open(socket: OwnedFd, copies: Copies) -> Result<(Link, Greeting), Fault> {
+        let socket = Socket::from(socket);
         let mut incoming = Incoming::new(copies);
         let greeting = incoming.greeting(&socket)?;
         let link = Link {

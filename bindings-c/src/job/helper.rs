@@ -11,6 +11,7 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use super::said::Said;
 use super::start::start;
+use crate::socket::Socket;
 use crate::status::{Fault, PX_ERR_HELPER};
 
 /// Read at once, in bytes.
@@ -46,7 +47,7 @@ pub struct Ended {
 /// A helper that runs. When it is dropped its job ends.
 pub struct Helper {
     path: PathBuf,
-    line: OwnedFd,
+    line: Socket,
     output: Option<OwnedFd>,
     words: Option<OwnedFd>,
     heard: Vec<u8>,
@@ -76,7 +77,8 @@ impl Helper {
         start(&path, out, err, theirs.as_fd(), guests)?;
         let (heard, said, declined) = (Vec::new(), Said::default(), None);
         let piece = vec![0; PIECE];
-        let helper = Helper { path, line, output, words, heard, said, declined, piece };
+        let helper =
+            Helper { path, line: line.into(), output, words, heard, said, declined, piece };
         helper.tell(&bytes);
         Ok(helper)
     }
@@ -95,7 +97,7 @@ impl Helper {
     /// What to wait for: one of them is readable when there is something to serve.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let more = self.output.iter().chain(&self.words);
-        std::iter::once(&self.line).chain(more).map(AsFd::as_fd)
+        std::iter::once(self.line.as_fd()).chain(more.map(AsFd::as_fd))
     }
 
     /// Takes what is there now, without waiting; says whether the job is over.

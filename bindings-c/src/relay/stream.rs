@@ -15,12 +15,13 @@ use px_runtime::sys;
 use super::post::Post;
 use super::window::{Breach, Inward, Outward};
 use super::words::Said;
+use crate::socket::Socket;
 use crate::status::Fault;
 
 /// One socket and the stream to the rank with its other end.
 pub struct Stream {
     peer: usize,
-    socket: OwnedFd,
+    socket: Socket,
     outward: Outward,
     inward: Inward,
     /// Whether the socket's own end may still say something.
@@ -43,7 +44,7 @@ impl Stream {
     /// Begins to relay between `socket` and `peer`.
     pub fn new(peer: usize, socket: OwnedFd) -> Self {
         let (outward, inward) = (Outward::default(), Inward::default());
-        Stream { peer, socket, outward, inward, reads: true, writes: Writes::Yes }
+        Stream { peer, socket: socket.into(), outward, inward, reads: true, writes: Writes::Yes }
     }
 
     /// Takes bytes that have come.
