@@ -97,7 +97,12 @@ pub fn stand_in() -> PathBuf {
     path
 }
 
-pub(crate) fn target_directory() -> PathBuf {
+/// The target directory of the running test.
+///
+/// # Panics
+///
+/// When the test lies elsewhere.
+pub fn target_directory() -> PathBuf {
     profile_directory().parent().expect("a target directory").to_path_buf()
 }
 

@@ -176,28 +176,3 @@ fn a_program_that_pxrun_feeds_through_stdin_has_its_rank_and_no_chunks() {
     let wanted = b"rank 0 has one\nrank 1 has two\nrank 2 has three\n";
     assert_eq!(sorted(&outcome.stdout), sorted(wanted));
 }
-
-#[test]
-fn nothing_is_leaked_or_read_wrongly() {
-    let memcheck = ["--quiet", "--error-exitcode=98", "--leak-check=full"];
-    let under = |name: &str, words: &str| {
-        let job = memcheck.iter().fold(Job::new(""), |job, word| job.arg(word));
-        with_library(job.program("valgrind").arg(compiled(name)).words(words))
-    };
-    let input = lines(3_000, "no end\n");
-    for feed in Feed::BOTH {
-        for words in ["", "private hold=8"] {
-            let outcome = checked(under("copy", words).fed(feed, &input));
-            assert!(sorted(&outcome.stdout) == sorted(&input));
-        }
-        checked(under("random", "7 3000").fed(feed, &input));
-    }
-    for check in ["before_and_after", "statuses"] {
-        checked(under("checks", check));
-    }
-    for check in ["handles", "forked"] {
-        checked(under("checks", check).input(&input));
-    }
-    let count = input.iter().filter(|byte| **byte == b'\n').count();
-    checked(under("checks", "threads").arg(count.to_string()).input(&input));
-}

@@ -298,6 +298,15 @@ fn callbacks_process_every_chunk_once_and_in_order() {
 }
 
 #[test]
+fn a_job_ends_though_a_forked_child_has_its_sockets() {
+    let scratch = Scratch::new();
+    let (text, input) = lines(&scratch);
+    let words = format!("map=fork ranks=3 order=1 chunk-records=7 output-fd=1 input={input}");
+    let outcome = job(&words, &[]).run();
+    says_exactly(&outcome, &well(143, &text, text.len())).prints(&text);
+}
+
+#[test]
 fn callbacks_run_at_once_in_threads_of_their_own() {
     let scratch = Scratch::new();
     let (text, input) = lines(&scratch);

@@ -1,6 +1,7 @@
 //! SIGKILL of copies at any moment of a job: what they held is dealt again, what they had released
 //! stands there once, and nothing of anybody is left.
 
+use std::ops::RangeInclusive;
 use std::thread;
 use std::time::Duration;
 
@@ -174,6 +175,24 @@ fn a_chunk_that_kills_its_copy_is_started_three_times() {
 }
 
 #[test]
+fn what_ranks_have_said_to_each_other_cannot_be_said_again() {
+    let input = records::numbered(RECORDS, 14);
+    for (words, ordered) in [("-k", true), ("--order none", false), ("-k --deal dynamic", true)] {
+        let job = Job::new("-np 3 --contract px --chunk-records 20").words(words);
+        let job = with_library(job.arg(compiled("guests")).words("talks")).input(&input);
+        let mut job = job.start();
+        job.until("output", |job| job.printed() > 0 && !job.named("guests").is_empty());
+        sys::kill(job.named("guests")[0].pid, libc::SIGKILL).unwrap();
+        let outcome = job.finish();
+        outcome.exits(137).says("killed by signal 9").says("have sent messages to each other");
+        outcome.says_not("dealt again").says_not("not so");
+        checker::at_most_once(&outcome.stdout, RECORDS);
+        let begins = !ordered || input.starts_with(&outcome.stdout);
+        outcome.check(begins, || "wanted a beginning of the input".to_owned());
+    }
+}
+
+#[test]
 fn copies_and_agents_that_are_killed_on_other_hosts_change_no_byte_of_the_output() {
     let lab = px_tests::lab!(Lab::of(3));
     let input = records::numbered(RECORDS, 13);
@@ -189,12 +208,15 @@ fn copies_and_agents_that_are_killed_on_other_hosts_change_no_byte_of_the_output
         println!("seed {seed}: agent {agent}, {round:?}");
         let job = lab.pxrun("-x LD_LIBRARY_PATH --lease 2 --hostfile").arg(lab.hostfile(2));
         let mut job = round.job(job, &path, &input).start();
-        let victim = if agent { "px-agent" } else { "relay" };
-        let hosts = if agent { 1..=1 } else { 1..=3 };
-        let hit = round.strike(&mut job, &|_| {
-            let all = hosts.clone().flat_map(|host| lab.host(host).processes());
-            let alive = all.filter(|process| process.name == victim && process.state != 'Z');
+        let named = |name: &str, hosts: RangeInclusive<usize>| -> Vec<i32> {
+            let all = hosts.flat_map(|host| lab.host(host).processes());
+            let alive = all.filter(|process| process.name == name && process.state != 'Z');
             alive.map(|process| process.pid).collect()
+        };
+        let hit = round.strike(&mut job, &|_| {
+            let copies = named("relay", 1..=3);
+            // Where copies run all hosts have joined; before, a host that dies ends the job.
+            if agent && !copies.is_empty() { named("px-agent", 1..=1) } else { copies }
         });
         job.wait_for_end();
         assert_eq!(lab.leftovers(Duration::from_secs(4)), [], "seed {seed}: {round:?}");

@@ -7,6 +7,7 @@
 //! | `modes.rs` | every way to cut, deal, order and run, as bytes that must be the same |
 //! | `who.rs` | how such a program may behave, and what pxrun makes of it |
 //! | `hostile.rs` | programs that break every rule there is |
+//! | `tools.rs` | all of them under valgrind and the sanitizers |
 //! | `killed.rs` | SIGKILL at any moment, on one host and on many |
 //! | `jobs.rs` | jobs that a program runs itself |
 //! | `talk.rs` | ranks that talk to each other |
@@ -23,6 +24,7 @@ mod killed;
 mod modes;
 mod mpi;
 mod talk;
+mod tools;
 mod who;
 
 use std::collections::BTreeMap;
@@ -34,6 +36,10 @@ use px_tests::job::Job;
 use px_tests::outcome::Outcome;
 use px_tests::scratch::Scratch;
 
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("suites/libpx/c")
+}
+
 /// The program that is made of `c/NAME.c`, compiled once.
 fn compiled(name: &str) -> PathBuf {
     static SCRATCH: OnceLock<Scratch> = OnceLock::new();
@@ -42,12 +48,11 @@ fn compiled(name: &str) -> PathBuf {
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     let program = compiled.entry(name.to_owned()).or_insert_with(|| {
         let program = scratch.at(name);
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("suites/libpx/c");
         let prefix = installed();
         let mut compiler = prefix.command("cc");
         compiler.args("-std=c11 -D_POSIX_C_SOURCE=200809L -g -O1 -pthread".split(' '));
         compiler.args(["-Wall", "-Wextra", "-Werror", "-o"]).arg(&program);
-        compiler.arg(sources.join(format!("{name}.c")));
+        compiler.arg(sources().join(format!("{name}.c")));
         compiler.args(prefix.pkg_config(&["--cflags", "--libs", "px"]));
         quiet(&mut compiler);
         program

@@ -76,15 +76,6 @@ fn nothing_is_missing_where_no_process_may_write_to_another_one() {
     }
 }
 
-#[test]
-fn what_another_process_has_written_is_no_error_to_a_checker_of_memory() {
-    for promise in ["ring", "timeouts", "gone", "threads", "chaos 300"] {
-        let memcheck = "valgrind --quiet --error-exitcode=98 --leak-check=full";
-        let job = Job::new("--contract px -np 2").words(memcheck).arg(compiled("talk"));
-        checked(with_library(job.words(promise)).input("")).quiet();
-    }
-}
-
 /// A user who is nobody in particular.
 const SOMEBODY: u32 = 65_534;
 

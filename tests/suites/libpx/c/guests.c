@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -434,6 +435,68 @@ static void sends_descriptors(void) {
     CHECK(px_finalize() == PX_OK);
 }
 
+/* Every rank has sent a message; what follows takes its time. */
+static void talks(void) {
+    char byte = 'x';
+    CHECK(px_init(0) == PX_OK);
+    CHECK(px_send((px_rank() + 1) % px_size(), 7, &byte, 1, -1) == PX_OK);
+    CHECK(px_recv(PX_ANY_SOURCE, 7, &byte, 1, -1, NULL) == PX_OK);
+    px_chunk *chunk;
+    while (px_chunk_next(&chunk) == PX_OK) {
+        give_back(chunk);
+        nanosleep(&(struct timespec){0, 5000000}, NULL);
+    }
+    CHECK(px_finalize() == PX_OK);
+}
+
+/* Where this process has the memory that the ranks of its host share. */
+static unsigned char *shared(size_t *length) {
+    FILE *maps = fopen("/proc/self/maps", "r");
+    unsigned long from, to;
+    unsigned char *found = NULL;
+    CHECK(maps != NULL);
+    for (char line[4096]; found == NULL && fgets(line, sizeof line, maps) != NULL;)
+        if (strstr(line, " rw-s ") != NULL && strstr(line, "memfd:") != NULL &&
+            sscanf(line, "%lx-%lx", &from, &to) == 2) {
+            found = (unsigned char *)from;
+            *length = to - from;
+        }
+    fclose(maps);
+    return found;
+}
+
+/* Rank 0 writes all over the memory that is shared, while all talk; the argument is a seed. */
+static void scribbles(void) {
+    static char bytes[100000];
+    uint64_t state = strtoull(argument, NULL, 10) * 2654435761u + 88172645463325252u;
+    size_t length = 0;
+    CHECK(px_init(0) == PX_OK);
+    CHECK(px_send(px_rank(), 1, bytes, 1, 1000) == PX_OK);
+    unsigned char *memory = shared(&length);
+    CHECK(memory != NULL && length > 0);
+    for (int round = 0; round < 400; round++) {
+        for (int i = 0; px_rank() == 0 && round % 4 == 0 && i < 50; i++) {
+            uint64_t value = number(&state);
+            /* What counts lies at the beginning of it, and of its parts. */
+            size_t place = number(&state) % 2 ? number(&state) : number(&state) % 4096;
+            memcpy(memory + place % (length / 8) * 8, &value, sizeof value);
+        }
+        px_message message = {0, 0, 0};
+        int to = (int)(number(&state) % (uint64_t)px_size()), status;
+        switch (number(&state) % 3) {
+        case 0: status = px_send(to, 1, bytes, number(&state) % sizeof bytes, 1); break;
+        case 1:
+            status = px_recv(PX_ANY_SOURCE, PX_ANY_TAG, bytes, sizeof bytes, 1, &message);
+            CHECK(status != PX_OK || message.length <= sizeof bytes);
+            break;
+        default: status = px_probe(to, PX_ANY_TAG, 0, &message); break;
+        }
+        CHECK(status <= PX_OK && status > PX_ERR_INTERNAL && status != PX_ERR_POISONED);
+    }
+    take_all();
+    CHECK(px_finalize() == PX_OK);
+}
+
 static void hangs_up(void) {
     int fd = atoi(getenv("PX_FD"));
     px_chunk *chunk = first();
@@ -475,7 +538,7 @@ static const struct {
     GUEST(leaves_things), GUEST(forks), GUEST(reads_what_is_cut), GUEST(has_copies),
     GUEST(grows), GUEST(eight), GUEST(moves), GUEST(threads), GUEST(fails), GUEST(garbage),
     GUEST(garbage_later), GUEST(hangs_up), GUEST(tells), GUEST(two_of_us), GUEST(emits_much),
-    GUEST(dies_in), GUEST(liar), GUEST(sends_descriptors),
+    GUEST(dies_in), GUEST(liar), GUEST(talks), GUEST(scribbles), GUEST(sends_descriptors),
 };
 
 int main(int argc, char **argv) {

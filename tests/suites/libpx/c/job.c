@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define RANKS 4
@@ -17,6 +18,7 @@ struct state {
     px_job *job;
     unsigned long long taken, limit;
     int dies;
+    pid_t child;
     const char *how;
     pthread_barrier_t together;
 };
@@ -57,6 +59,12 @@ static int map(px_chunk *chunk, void *user)
     if (strcmp(state->how, "fail") == 0 && px_chunk_index(chunk) == 5) return PX_FAIL;
     if (strcmp(state->how, "other") == 0 && px_chunk_index(chunk) == 5) return 99;
     if (strcmp(state->how, "hang") == 0) pause();
+    if (strcmp(state->how, "fork") == 0 && px_chunk_index(chunk) == 0) {
+        /* The child has all descriptors of this process, and outlives the job. */
+        state->child = fork();
+        CHECK(state->child >= 0);
+        while (state->child == 0) pause();
+    }
     if (strcmp(state->how, "check") == 0) {
         check_thread();
         CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_ERR_HANDLE);
@@ -127,6 +135,10 @@ int main(int argc, char **argv)
     for (; status == PX_OK && times > 0; times--) {
         int ran = px_job_run(state.job);
         fprintf(stderr, "run %d\n", ran);
+        if (state.child != 0) {
+            CHECK(kill(state.child, SIGKILL) == 0);
+            CHECK(waitpid(state.child, NULL, 0) == state.child);
+        }
         if (ran != PX_OK) fprintf(stderr, "%s\n", px_last_error());
         if (px_job_result(state.job, &result) == PX_OK)
             fprintf(stderr, "result %d, %llu chunks, %llu in, %llu out\n", result.status,
