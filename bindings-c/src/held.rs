@@ -1,7 +1,8 @@
 //! The bytes of a chunk that is held: a part of an input file as it lies there, or bytes of its own.
 
+use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use px_runtime::libpx::wire::Seen;
 use px_runtime::sys::mapping::{Behind, Mapping};
@@ -14,18 +15,33 @@ use crate::status::{Fault, PX_ERR_INPUT_CHANGED, PX_ERR_PROTOCOL};
 /// program would wait long for bytes that it may never look at.
 const POPULATED: usize = 4 << 20;
 
+/// What is mapped at once, in bytes, of which a chunk is a part: much less than it would cost to map
+/// each chunk by itself, and so much that the kernel can do it in large pages.
+const WINDOW: u64 = 64 << 20;
+/// Where windows begin, in bytes: where large pages do.
+const ALIGNED: u64 = 2 << 20;
+
 /// An input file.
 #[derive(Debug)]
 pub struct File {
     fd: OwnedFd,
     seen: Seen,
+    /// Where the last chunk was found; the next one is likely to be there.
+    window: Mutex<Option<Window>>,
+}
+
+/// A part of a file that is mapped.
+#[derive(Clone, Debug)]
+struct Window {
+    at: u64,
+    mapping: Arc<Mapping>,
 }
 
 /// The bytes of a chunk; one byte behind them can be read.
 #[derive(Debug)]
 pub enum Held {
-    /// A part of the input itself.
-    Mapped(Mapping, Arc<File>),
+    /// A part of the input itself: of a mapping these bytes.
+    Mapped(Arc<Mapping>, Range<usize>, Arc<File>),
     /// A copy of a part of the input.
     Copied(Own, Arc<File>),
     /// Bytes that came.
@@ -86,7 +102,7 @@ impl Held {
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Held::Mapped(mapping, _) => mapping.bytes(),
+            Held::Mapped(mapping, part, _) => mapping.bytes().get(part.clone()).unwrap_or_default(),
             Held::Copied(own, _) | Held::Received(own) => own.bytes(),
         }
     }
@@ -97,7 +113,7 @@ impl Held {
     /// `PX_ERR_INPUT_CHANGED`.
     pub fn check(&self) -> Result<(), Fault> {
         match self {
-            Held::Mapped(_, file) | Held::Copied(_, file) => file.check(),
+            Held::Mapped(_, _, file) | Held::Copied(_, file) => file.check(),
             Held::Received(_) => Ok(()),
         }
     }
@@ -106,7 +122,7 @@ impl Held {
 impl File {
     /// Takes an open file that was as `seen` says when the job began.
     pub fn new(fd: OwnedFd, seen: Seen) -> File {
-        File { fd, seen }
+        File { fd, seen, window: Mutex::new(None) }
     }
 
     /// Shows a part of the file where it lies.
@@ -119,18 +135,45 @@ impl File {
         if bytes == 0 {
             return Own::default().into_held();
         }
-        let behind = if at + length < self.seen.size { Behind::More } else { Behind::End };
-        let mapping = match Mapping::of_file(&self.fd, at, bytes, behind) {
+        let (mapping, from) = match self.window_with(at, length) {
             // Some file systems have files that can be read and not mapped.
             Err(Errno::NODEV) => return self.copy(at, length),
             Err(Errno::NOMEM) => return Err(Fault::memory("a mapping", length)),
-            mapping => mapping.map_err(|e| Fault::system("map a part of the input", e))?,
+            found => found.map_err(|e| Fault::system("map a part of the input", e))?,
         };
-        if bytes <= POPULATED && mapping.populate().is_err() {
+        let part = from..from + bytes;
+        if bytes <= POPULATED && mapping.populate(part.clone()).is_err() {
             // It was cut short, or its disk fails: reading tells which.
             self.copy(at, length)?;
         }
-        Ok(Held::Mapped(mapping, Arc::clone(self)))
+        Ok(Held::Mapped(mapping, part, Arc::clone(self)))
+    }
+
+    /// Finds or makes a mapping of so many bytes from `at` on, with one that can be read behind them;
+    /// says where in it they begin.
+    fn window_with(&self, at: u64, length: u64) -> Result<(Arc<Mapping>, usize), Errno> {
+        let exactly = |behind| {
+            let bytes = usize::try_from(length).map_err(|_| Errno::NOMEM)?;
+            Ok((Arc::new(Mapping::of_file(&self.fd, at, bytes, behind)?), 0))
+        };
+        let Some((from, to)) = window(at, length, self.seen.size) else {
+            return exactly(Behind::End);
+        };
+        let mut last = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = match last.take().filter(|window| window.has(at, length)) {
+            Some(window) => window,
+            None => {
+                let bytes = usize::try_from(to - from).map_err(|_| Errno::NOMEM)?;
+                match Mapping::of_file(&self.fd, from, bytes, Behind::More) {
+                    // Where memory is limited to less.
+                    Err(Errno::NOMEM | Errno::AGAIN) => return exactly(Behind::More),
+                    mapping => Window { at: from, mapping: Arc::new(mapping?) },
+                }
+            }
+        };
+        *last = Some(found.clone());
+        let begins = usize::try_from(at - found.at).map_err(|_| Errno::NOMEM)?;
+        Ok((found.mapping, begins))
     }
 
     /// Copies a part of the file.
@@ -193,6 +236,21 @@ impl File {
     }
 }
 
+impl Window {
+    /// Whether these bytes are in it, and the one behind them.
+    fn has(&self, at: u64, length: u64) -> bool {
+        self.at <= at && at + length < self.at + self.mapping.bytes().len() as u64
+    }
+}
+
+/// From where to where in a file of `size` bytes to map for a chunk; `None` where it is the last one
+/// and has no byte of the file behind it.
+fn window(at: u64, length: u64, size: u64) -> Option<(u64, u64)> {
+    let from = at / ALIGNED * ALIGNED;
+    let to = from.saturating_add(WINDOW).max((at + length).saturating_add(1));
+    (at + length < size).then_some((from, to.min(size)))
+}
+
 /// What of a file tells that it is as it was.
 pub fn seen(stat: &Stat) -> Seen {
     let nanoseconds = |n| i64::try_from(n).unwrap_or(0);
@@ -224,6 +282,38 @@ mod tests {
             assert_eq!(file.map(at, length).unwrap().bytes(), wanted);
             assert_eq!(file.copy(at, length).unwrap().bytes(), wanted);
         }
+    }
+
+    #[test]
+    fn parts_that_lie_close_to_each_other_share_a_mapping() {
+        let bytes: Vec<u8> = (0..3 * ALIGNED + 5).map(|n| (n / 11) as u8).collect();
+        let (_, file) = file(&bytes);
+        let mut mappings = Vec::new();
+        for (at, length) in [(ALIGNED + 1, 9), (2 * ALIGNED, ALIGNED + 4), (7, 1), (3 * ALIGNED, 5)]
+        {
+            let held = file.map(at, length).unwrap();
+            assert!(held.bytes() == &bytes[at as usize..(at + length) as usize]);
+            let Held::Mapped(mapping, ..) = held else { panic!("no mapping: {held:?}") };
+            mappings.push(mapping);
+        }
+        assert!(Arc::ptr_eq(&mappings[0], &mappings[1]));
+        // What lies in front of it, and what the file ends with.
+        assert!(!Arc::ptr_eq(&mappings[1], &mappings[2]));
+        assert!(!Arc::ptr_eq(&mappings[2], &mappings[3]));
+    }
+
+    #[test]
+    fn a_window_has_a_byte_behind_its_chunk() {
+        assert_eq!(window(0, 10, 11), Some((0, 11)));
+        assert_eq!(window(0, 11, 11), None);
+        let size = 10 * WINDOW;
+        assert_eq!(window(ALIGNED - 1, 1, size), Some((0, WINDOW)));
+        assert_eq!(window(ALIGNED, WINDOW, size), Some((ALIGNED, ALIGNED + WINDOW + 1)));
+        assert_eq!(window(size - 2, 1, size), Some((size - ALIGNED, size)));
+        assert_eq!(
+            window(u64::MAX - 2, 1, u64::MAX),
+            Some(((u64::MAX - 2) / ALIGNED * ALIGNED, u64::MAX))
+        );
     }
 
     #[test]

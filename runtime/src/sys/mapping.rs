@@ -1,6 +1,7 @@
 //! Parts of files as memory.
 
 use std::ffi::c_void;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::ptr::{NonNull, null_mut};
 
@@ -77,16 +78,20 @@ impl Mapping {
         Ok(Mapping { start, length, skipped, mapped })
     }
 
-    /// Has the kernel find all pages now, which costs less than a fault for each sixteen later.
+    /// Has the kernel find the pages of a part now, in bytes of [`bytes`](Self::bytes), which costs
+    /// less than a fault for each sixteen later.
     ///
     /// # Errors
     /// `EFAULT` where the file has no such page any more, or it cannot be read. Kernels before 5.14
     /// do nothing.
-    pub fn populate(&self) -> Result<(), Errno> {
-        // SAFETY: the mapping is ours, and nothing in it changes.
+    pub fn populate(&self, part: Range<usize>) -> Result<(), Errno> {
+        let page = rustix::param::page_size();
+        let from = (self.skipped + part.start.min(self.length)) / page * page;
+        let to = (self.skipped + part.end).next_multiple_of(page).min(self.mapped);
+        // SAFETY: inside of the mapping, which is ours, and nothing in it changes.
         let done = unsafe {
-            let start = self.start.as_ptr().cast::<c_void>();
-            rustix::mm::madvise(start, self.mapped, Advice::LinuxPopulateRead)
+            let start = self.start.as_ptr().add(from).cast::<c_void>();
+            rustix::mm::madvise(start, to.saturating_sub(from), Advice::LinuxPopulateRead)
         };
         done.or_else(|e| if e == Errno::FAULT { Err(e) } else { Ok(()) })
     }
@@ -137,7 +142,7 @@ mod tests {
                     let end = at + length;
                     let behind = if end == size { Behind::End } else { Behind::More };
                     let mapping = Mapping::of_file(&file, at as u64, length, behind).unwrap();
-                    mapping.populate().unwrap();
+                    mapping.populate(0..length).unwrap();
                     assert!(mapping.bytes() == &all[at..end], "{size} {at} {length}");
                     let wanted = if end == size { 0 } else { all[end] };
                     assert_eq!(byte_behind(&mapping), wanted, "{size} {at} {length}");
@@ -153,7 +158,9 @@ mod tests {
         file.write_all(&vec![7; 3 * page]).unwrap();
         let mapping = Mapping::of_file(&file, 0, 3 * page, Behind::End).unwrap();
         file.set_len(page as u64).unwrap();
-        assert_eq!(mapping.populate(), Err(Errno::FAULT));
+        assert_eq!(mapping.populate(0..page), Ok(()));
+        assert_eq!(mapping.populate(page..page + 1), Err(Errno::FAULT));
+        assert_eq!(mapping.populate(0..3 * page), Err(Errno::FAULT));
         assert_eq!(mapping.bytes()[..page], vec![7; page]);
     }
 }
