@@ -295,7 +295,7 @@ impl Root {
         let more_was_to_come = self.job.run == Run::PerRank && !state.end_of_input;
         let counts = self.job.early_exit == EarlyExit::Fails && !end.stopped;
         let left = match self.job.contract {
-            Contract::Px => state.untaken_bytes(),
+            Contract::Px => state.unread_bytes(),
             Contract::None | Contract::Lines => end.unread,
         };
         match &mut self.source {

@@ -55,9 +55,15 @@ impl RankState {
         100_usize.saturating_sub(left).max(1)
     }
 
-    /// Bytes that it was given and has not taken.
-    pub(super) fn untaken_bytes(&self) -> u64 {
+    /// Bytes of chunks that it was given as a whole and has not taken.
+    fn untaken_bytes(&self) -> u64 {
         self.untaken.iter().map(|(_, length)| length).sum()
+    }
+
+    /// Bytes of chunks that it has not taken, whether it was given all of them yet or not.
+    pub(super) fn unread_bytes(&self) -> u64 {
+        let untaken = self.untaken.iter().filter_map(|(chunk, _)| self.held.get(chunk));
+        untaken.map(|held| held.range.end - held.range.start).sum()
     }
 
     /// Whether a copy may have been at work on a chunk that it has. It says late what it takes,

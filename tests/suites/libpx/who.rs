@@ -60,6 +60,23 @@ fn a_copy_that_exits_0_before_the_end_of_its_input_has_failed() {
 }
 
 #[test]
+fn the_beginning_of_a_chunk_is_not_lost_with_the_copy_that_did_not_take_it() {
+    for words in ["-np 1 -k", "-np 1 --chunk-size 1M", "-np 2", "-np 1 -k --run per-chunk"] {
+        let scratch = Scratch::new();
+        let done = scratch.at("done");
+        let job = Job::new("--contract px").words(words).env("GUEST", compiled("guests"));
+        let job = with_library(job).env("DONE", &done).held_stdin();
+        let mut job = job.sh("$GUEST takes_nothing && : > $DONE").start();
+        job.write("no whole record, and no whole chunk");
+        job.until("the end of a copy", |job| {
+            done.exists() && job.named("sh").is_empty() || !job.stderr().is_empty()
+        });
+        job.close_stdin();
+        job.finish().exits(125).says("unread");
+    }
+}
+
+#[test]
 fn a_copy_that_has_all_done_may_end_without_a_word() {
     let input = lines(5_000, "");
     prints_its_input(guest("-np 2 -k", "ends_unfinalized").input(&input), &input);
