@@ -12,16 +12,18 @@ mod incoming;
 mod outgoing;
 
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, TryLockError};
+use std::time::{Duration, Instant};
 
 use px_runtime::libpx::wire::{
     Chunk, FromProgram, Kind, LARGEST, Released, VERSION, Welcome, encode_header, encode_message,
 };
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use crate::held::Held;
 use crate::socket::Socket;
-use crate::status::{Fault, PX_ERR_PROTOCOL};
+use crate::status::{Fault, PX_ERR_BUSY, PX_ERR_PROTOCOL};
 use incoming::Incoming;
 use outgoing::Outgoing;
 
@@ -105,6 +107,29 @@ impl Link {
     /// `PX_ERR_PROTOCOL`.
     pub fn tell(&self, message: &FromProgram) -> Result<(), Fault> {
         self.write(|head| encode_message(head, message), &[], |_| {})
+    }
+
+    /// Says something, unless that takes longer.
+    ///
+    /// # Errors
+    /// `PX_ERR_PROTOCOL`, `PX_ERR_BUSY`, `PX_ERR_SYSTEM`; nothing more can be said then.
+    pub fn tell_within(&self, longest: Duration, message: &FromProgram) -> Result<(), Fault> {
+        let end = Instant::now() + longest;
+        let mut outgoing = loop {
+            match self.outgoing.try_lock() {
+                Ok(outgoing) => break outgoing,
+                Err(TryLockError::Poisoned(_)) => return Err(broken()),
+                Err(TryLockError::WouldBlock) if Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Fault::new(PX_ERR_BUSY, "another thread writes to pxrun"));
+                }
+            }
+        };
+        let limited = set_socket_timeout(&*self.socket, Timeout::Send, Some(longest));
+        limited.map_err(|errno| Fault::system("limit how long to write to pxrun", errno))?;
+        outgoing.write(&self.socket, |head| encode_message(head, message), &[], |_| {})
     }
 
     /// Sends bytes that belong to `number`, a chunk or a rank.

@@ -44,7 +44,11 @@ pub struct Voice {
     listens: Said,
 }
 
-/// Something that the agent is told once, before what it is about happens.
+/// How long a rank waits at least for an answer of pxrun's, which is a matter of microseconds: one
+/// that has no patience for its first message has done nothing wrong.
+const AN_ANSWER: Duration = Duration::from_secs(1);
+
+/// Something that the agent is told once.
 #[derive(Default)]
 struct Said {
     done: AtomicBool,
@@ -106,6 +110,29 @@ impl Voice {
             TalkError::System(_) => PX_ERR_SYSTEM,
         };
         Fault::new(status, error.to_string())
+    }
+
+    /// Has pxrun know that ranks talk, and waits until it does: else it could deal a chunk again of
+    /// which something was said.
+    fn may_talk(&self, patience: Patience) -> Result<(), Fault> {
+        let member = self.talk.member();
+        if member.front().is_allowed() {
+            return Ok(());
+        }
+        self.talks.once(self.link(), FromProgram::Talks)?;
+        let least = Instant::now() + AN_ANSWER;
+        let patience = match patience {
+            Patience::Endless => Patience::Endless,
+            Patience::Until(end) => Patience::Until(end.max(least)),
+            Patience::Once => Patience::Until(least),
+        };
+        member.wait_until_allowed(patience).map_err(|error| match error {
+            TalkError::Timeout => Fault::new(
+                PX_ERR_TIMEOUT,
+                "pxrun has not answered yet whether ranks may talk: try again",
+            ),
+            error => self.fault(&error),
+        })
     }
 
     /// Who is meant, or anybody.
@@ -186,7 +213,8 @@ fn tell(place: Option<Out<'_, px_message>>, message: Message) {
 /// or more; messages with the same one are received in the order in which they were sent. On an
 /// error the message is not received. `bytes` may be NULL where `length` is 0.
 ///
-/// After a job's first message no chunk is dealt again, since what was said cannot be taken back.
+/// After a job's first message no chunk is dealt again, since what was said cannot be taken back;
+/// so the first one waits until pxrun knows of it, for a second even where `timeout_ms` is less.
 /// One thread sends at a time; others wait for it. A thread that receives is in nobody's way.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_send(
@@ -203,7 +231,7 @@ pub unsafe extern "C" fn px_send(
         // SAFETY: as the caller promises.
         let message = unsafe { self::bytes(bytes, length, "bytes") }?;
         let patience = patience(timeout_ms)?;
-        voice.talks.once(voice.link(), FromProgram::Talks)?;
+        voice.may_talk(patience)?;
         voice.talk.send(to, tag, message, patience).map_err(|error| match error {
             TalkError::Timeout => {
                 late(timeout_ms, &format!("no room for {length} bytes to rank {to}"))

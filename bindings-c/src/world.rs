@@ -4,6 +4,7 @@ use std::ffi::{CString, c_char, c_int, c_uint};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use px_runtime::libpx::wire::{FromProgram, WHY};
 use px_runtime::records::Records;
@@ -308,6 +309,9 @@ pub extern "C" fn px_host() -> *const c_char {
     })
 }
 
+/// How long px_abort tries to say why, where other threads wait to say more than anybody reads.
+const A_WHILE: Duration = Duration::from_secs(1);
+
 /// Ends the whole job with status, from 1 to 255, and this program with it, as _exit does.
 ///
 /// pxrun says why, which may be NULL; where no pxrun feeds this program it goes to stderr. It
@@ -326,7 +330,8 @@ pub unsafe extern "C" fn px_abort(status: c_int, why: *const c_char) -> c_int {
             Some(link) => {
                 let why = why.as_deref().unwrap_or_default();
                 let why = why[..why.floor_char_boundary(WHY)].to_owned();
-                link.tell(&FromProgram::Abort { status: code, why })?;
+                // Who cannot say it in time ends all the same, which tells enough.
+                let _ = link.tell_within(A_WHILE, &FromProgram::Abort { status: code, why });
             }
             None => {
                 let why = why.iter().map(|why| format!("{why}\n")).collect::<String>();

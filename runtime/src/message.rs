@@ -57,6 +57,8 @@ pub enum ToAgent<'a> {
         /// Whose copy.
         rank: u32,
     },
+    /// The root knows that ranks talk to each other, and deals nothing again: they may.
+    MayTalk,
     /// A rank will never speak again to others that use libpx.
     PeerGone {
         /// Which.
@@ -148,7 +150,8 @@ impl ToAgent<'_> {
             | ToAgent::OutputCredit { rank, .. }
             | ToAgent::DiagnosticCredit { rank, .. } => Some(rank),
             ToAgent::Signal { rank, .. } => rank,
-            ToAgent::PeerGone { .. }
+            ToAgent::MayTalk
+            | ToAgent::PeerGone { .. }
             | ToAgent::Abandon
             | ToAgent::Pause
             | ToAgent::Resume
@@ -162,6 +165,7 @@ impl ToAgent<'_> {
             ToAgent::Feed { .. } | ToAgent::Talk { .. } => return None,
             ToAgent::Begin { rank, chunk, length } => ToAgent::Begin { rank, chunk, length },
             ToAgent::End { rank } => ToAgent::End { rank },
+            ToAgent::MayTalk => ToAgent::MayTalk,
             ToAgent::PeerGone { peer } => ToAgent::PeerGone { peer },
             ToAgent::Drained { rank, by, bytes } => ToAgent::Drained { rank, by, bytes },
             ToAgent::Start { rank, chunk, attempt } => ToAgent::Start { rank, chunk, attempt },
@@ -382,7 +386,7 @@ pub enum FromAgent {
         /// Bytes of output that it emitted for it.
         emitted: u64,
     },
-    /// A copy is about to send its first message to another rank.
+    /// A copy wants to send its first message to another rank, and waits for [`ToAgent::MayTalk`].
     Talks {
         /// Whose.
         rank: u32,

@@ -16,6 +16,15 @@ use crate::poller::percent;
 /// Frames taken from one copy before another's turn.
 const FRAMES: u32 = 64;
 
+/// How far a copy that has ended may overdraw its credit, in bytes: as much as its socket holds.
+/// It may have said why, and its end must not wait for those who read its output.
+const LAST_WORDS: i64 = 2 * SOCKET as i64;
+
+/// Down to where a copy may use up its credit.
+pub(super) fn floor(copy: &Copy) -> i64 {
+    if copy.program.is_some() && copy.exited.is_some() { -LAST_WORDS } else { 0 }
+}
+
 /// Takes what a copy says, as far as there is credit for its output.
 pub(super) fn hear(
     copy: &mut Copy,
@@ -28,9 +37,10 @@ pub(super) fn hear(
 ) {
     // In front of what goes over a link there is room for its number, too.
     let headroom = if headroom > 0 { headroom + NUMBER } else { 0 };
+    let floor = floor(copy);
     let mut emitted = 0;
     for _ in 0..FRAMES {
-        let Some(program) = copy.program.as_mut().filter(|_| *credit > 0) else { return };
+        let Some(program) = copy.program.as_mut().filter(|_| *credit > floor) else { return };
         let broke = |what: String| FromAgent::Broke { rank, what };
         let news = match program.read(buffers, headroom) {
             Heard::Nothing => return,

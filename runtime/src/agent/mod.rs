@@ -183,6 +183,11 @@ impl Agent {
                     program.end_chunk();
                 }
             }
+            ToAgent::MayTalk => {
+                if let Some(talk) = &self.talk {
+                    talk.allow();
+                }
+            }
             ToAgent::PeerGone { peer } => {
                 if let Some(talk) = &self.talk {
                     talk.gone(peer);
@@ -233,8 +238,12 @@ impl Agent {
 
     /// Says who waits for whom where all copies do, or that this is over.
     fn tell_waits(&mut self, now: Instant) {
-        let running = self.running();
-        let news = self.talk.as_mut().and_then(|talk| talk.news_of_waits(running, now));
+        let copies = self
+            .slots
+            .iter()
+            .zip(&self.assignment.ranks)
+            .filter_map(|(slot, &rank)| slot.copy.as_ref().map(|copy| (rank, copy.leader())));
+        let news = self.talk.as_mut().and_then(|talk| talk.news_of_waits(copies, now));
         if let Some(waits) = news {
             self.told.push_back(FromAgent::Blocked { waits });
         }
@@ -383,7 +392,9 @@ impl Agent {
         if let (Some(talk), true) = (&self.talk, began != copy.conduct) {
             talk.begun(slot);
         }
-        match read(&mut copy.stdout, output_credit, room, moved) {
+        // What it said has left as much again for what it printed.
+        let floor = 2 * hear::floor(copy);
+        match read(&mut copy.stdout, output_credit, floor, room, moved) {
             Some(Ok(bytes)) => {
                 copy.printed += (bytes.len() - self.headroom) as u64;
                 self.told.push_back(FromAgent::Output { rank, bytes });
@@ -391,7 +402,7 @@ impl Agent {
             Some(Err(source)) => self.told.push_back(FromAgent::ReadFailed { rank, source }),
             None => {}
         }
-        match read(&mut copy.stderr, diagnostic_credit, room, moved) {
+        match read(&mut copy.stderr, diagnostic_credit, 0, room, moved) {
             Some(Ok(bytes)) => {
                 copy.complained += (bytes.len() - self.headroom) as u64;
                 self.told.push_back(FromAgent::Diagnostic { rank, bytes });
@@ -542,12 +553,13 @@ fn set_ready(outlet: &mut Option<Outlet>, ended: bool) {
 fn read(
     outlet: &mut Option<Outlet>,
     credit: &mut i64,
+    floor: i64,
     (buffers, headroom): (&Buffers, usize),
     moved: &mut Moved,
 ) -> Option<Result<Vec<u8>, Errno>> {
-    let open = outlet.as_mut().filter(|outlet| outlet.ready && *credit > 0)?;
+    let open = outlet.as_mut().filter(|outlet| outlet.ready && *credit > floor)?;
     // With very many ranks there is little credit for each, and then it is not overdrawn by much.
-    let most = usize::try_from(*credit).unwrap_or(usize::MAX).max(LEAST_READ);
+    let most = usize::try_from(*credit - floor).unwrap_or(usize::MAX).max(LEAST_READ);
     let (got, share) = open.read(buffers, headroom, most);
     match got {
         Got::Bytes(bytes) => {

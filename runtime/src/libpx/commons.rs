@@ -219,6 +219,11 @@ impl Commons {
         }
     }
 
+    /// Lets ranks send to each other, and calls those that wait for that.
+    pub fn allow(&self) {
+        self.front.allow();
+    }
+
     /// Notes that `rank`, of this host or another one, sends and receives no more, and calls all
     /// who may wait for it. All that it has sent must have been deposited.
     ///

@@ -161,6 +161,7 @@ impl Remote {
                 }
                 ToAgent::OutputCredit { .. }
                 | ToAgent::DiagnosticCredit { .. }
+                | ToAgent::MayTalk
                 | ToAgent::Talk { .. } => {}
                 ToAgent::Deal { rank, range } if !self.bond.sees_input => {
                     self.pending.push_back(Pending::Range { rank, range });

@@ -1,5 +1,6 @@
 //! Judging how each copy ended, and what the job comes to.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use rustix::io::Errno;
@@ -140,13 +141,13 @@ impl Root {
         }
         let unread = self.unread(rank, end);
         let complaint = self.complaint(rank, end, &unread);
+        let stopped = end.stopped && !self.ranks[rank as usize].timed_out;
+        let unchanged = stopped || self.input_is_unchanged(rank, poller, now);
         self.drop_held(rank, poller, now);
         self.release(rank);
         self.peer_gone(rank, poller, now);
         let state = &mut self.ranks[rank as usize];
         state.running = false;
-        let stopped = end.stopped && !state.timed_out;
-        let unchanged = stopped || self.input_is_unchanged(rank, poller, now);
         let fate = match &complaint {
             _ if stopped || !unchanged => Fate::Stopped,
             Some(_) => Fate::Failed,
@@ -370,15 +371,27 @@ impl Root {
         }
     }
 
-    /// Compares the input with what it was; a change ends the job.
+    /// Compares what a rank may have seen of the input with what it was; a change ends the job.
     pub(super) fn input_is_unchanged(&mut self, rank: u32, poller: &Poller, now: Instant) -> bool {
         let Source::Files(files) = &self.source else { return true };
         let all = 0..files.input.layout().length();
-        let range = self.ranks[rank as usize].chunk_range.clone();
-        let range = match self.job.run {
-            Run::PerRank if self.job.contract != Contract::Px => all,
-            Run::PerChunk | Run::PerRank => range.unwrap_or(0..0),
+        let state = &self.ranks[rank as usize];
+        let ranges: Vec<_> = match (self.job.contract, self.job.run) {
+            (Contract::Px, _) => state.held.values().map(|held| held.range.clone()).collect(),
+            (_, Run::PerRank) => vec![all],
+            (_, Run::PerChunk) => state.chunk_range.iter().cloned().collect(),
         };
+        ranges.into_iter().all(|range| self.is_unchanged(range, poller, now))
+    }
+
+    /// Compares a part of the input with what it was; a change ends the job.
+    pub(super) fn is_unchanged(
+        &mut self,
+        range: Range<u64>,
+        poller: &Poller,
+        now: Instant,
+    ) -> bool {
+        let Source::Files(files) = &self.source else { return true };
         match files.input.check(range) {
             Ok(None) => true,
             Ok(Some(grown)) => {

@@ -144,8 +144,11 @@ impl Root {
                 self.released(rank, chunk, how, emitted, poller, now);
             }
             FromAgent::Talks { .. } => {
-                // From now on no chunk is run again: what was said cannot be taken back.
-                self.talks = true;
+                // From now on no chunk is run again: what was said cannot be taken back. It is said
+                // once this is known, since who has heard it may die before the next frame is read.
+                if !std::mem::replace(&mut self.talks, true) {
+                    self.hosts.order(ToAgent::MayTalk, poller, now);
+                }
                 self.listens_now(poller, now);
             }
             FromAgent::Listens { .. } => self.listens_now(poller, now),
@@ -194,8 +197,7 @@ impl Root {
         }
         self.ranks[rank as usize].idle_deaths = 0;
         let range = held.range;
-        self.ranks[rank as usize].chunk_range = Some(range.clone());
-        if !self.input_is_unchanged(rank, poller, now) {
+        if !self.is_unchanged(range.clone(), poller, now) {
             return;
         }
         let fate = match how {

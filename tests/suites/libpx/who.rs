@@ -162,6 +162,31 @@ fn a_file_that_loses_what_is_being_looked_at_is_an_input_that_changed() {
 }
 
 #[test]
+fn a_job_can_be_aborted_though_nobody_reads_its_output() {
+    let words = "-np 2 --order none --grace 1 --chunk-records 5";
+    let job = guest(words, "aborts_unheard").input(lines(5_000, ""));
+    let mut job = job.held_stdout().start();
+    // The one that emits may be in the way of saying why; the status tells all the same.
+    job.until("the end of all copies", |job| {
+        job.stderr().contains("pxrun: error: ") && job.named("guests").is_empty()
+    });
+    drop(job.take_stdout());
+    job.finish().exits(7).says("rank 0");
+}
+
+#[test]
+fn the_file_that_changed_is_found_though_chunks_of_others_were_dealt_since() {
+    let scratch = Scratch::new();
+    for words in ["-np 1 -k --chunk-size 16k", "-np 1 --chunk-size 16k --deal dynamic"] {
+        let path = scratch.file("in", lines(300, ""));
+        let other = scratch.file("other", lines(20_000, ""));
+        let words = format!("{words} -i {} -i {}", path.display(), other.display());
+        let outcome = fails(guest(&words, "reads_what_is_cut").arg(&path), "changed while it was");
+        outcome.says("now 0").says_not("SIGBUS").prints("");
+    }
+}
+
+#[test]
 fn what_is_added_behind_the_end_is_no_change() {
     let scratch = Scratch::new();
     let input = lines(20_000, "");

@@ -13,7 +13,7 @@ use super::layout::Layout;
 use crate::sys::shared::{Mapping, shared_structs};
 
 /// What the commons begin with: `pxtalk`, and a version.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"pxtalk\0\x01");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"pxtalk\0\x02");
 
 /// [`Peer::state`]: has not begun.
 pub const WAITED_FOR: u32 = 0;
@@ -38,6 +38,8 @@ shared_structs! {
         spin: AtomicU64,
         /// How many ranks of the world are gone.
         gone: AtomicU32,
+        /// One once ranks may send to each other.
+        allowed: AtomicU32,
     }
 
     /// A rank of the world.
@@ -164,6 +166,23 @@ impl Front {
     /// Whether `rank` is gone.
     pub fn is_gone(&self, rank: u32) -> bool {
         self.peers().get(rank as usize).is_none_or(|peer| peer.state.load(Ordering::SeqCst) == GONE)
+    }
+
+    /// Whether ranks may send to each other.
+    pub fn is_allowed(&self) -> bool {
+        self.head().allowed.load(Ordering::SeqCst) != 0
+    }
+
+    /// Lets ranks send to each other.
+    pub fn allow(&self) {
+        self.head().allowed.store(1, Ordering::SeqCst);
+        let _ = futex::wake(&self.head().allowed, futex::Flags::empty(), i32::MAX as u32);
+    }
+
+    /// Sleeps until ranks may send to each other, for `longest` at most.
+    pub fn sleep_until_allowed(&self, longest: Duration) {
+        let longest = crate::sys::timespec(longest);
+        let _ = futex::wait(&self.head().allowed, futex::Flags::empty(), 0, Some(&longest));
     }
 
     /// A rank of this host.

@@ -214,6 +214,21 @@ impl Member {
         if self.is_over() { TalkError::Over } else { TalkError::Gone(rank) }
     }
 
+    /// Waits until ranks may send to each other.
+    ///
+    /// # Errors
+    /// [`TalkError::Timeout`], [`TalkError::Over`].
+    pub fn wait_until_allowed(&self, patience: Patience) -> Result<(), TalkError> {
+        while !self.front.is_allowed() {
+            if self.is_over() {
+                return Err(TalkError::Over);
+            }
+            let left = patience.left().ok_or(TalkError::Timeout)?;
+            self.front.sleep_until_allowed(left.min(A_WHILE));
+        }
+        Ok(())
+    }
+
     /// Waits until `look` finds something: looks a little, where that takes nobody's core, and then
     /// sleeps until it is called. Nothing: the patience has run out.
     ///
@@ -264,6 +279,9 @@ impl Member {
         None
     }
 }
+
+/// How long to sleep before looking whether this rank is still one.
+const A_WHILE: Duration = Duration::from_secs(1);
 
 /// How often to look before the clock is asked.
 const LOOKS: u32 = 16;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -435,6 +436,31 @@ static void sends_descriptors(void) {
     CHECK(px_finalize() == PX_OK);
 }
 
+static atomic_ulong emitted;
+
+static void *emits_much_for_each(void *unused) {
+    static char bytes[256 << 10];
+    px_chunk *chunk;
+    (void)unused;
+    for (; px_chunk_next(&chunk) == PX_OK; emitted++) {
+        CHECK(px_emit(chunk, bytes, sizeof bytes) == PX_OK);
+        give_back(chunk);
+    }
+    return NULL;
+}
+
+/* Rank 0 ends the job as soon as nobody takes what it emits any more. */
+static void aborts_unheard(void) {
+    pthread_t other;
+    CHECK(px_init(0) == PX_OK);
+    if (px_rank() == 0) CHECK(pthread_create(&other, NULL, emits_much_for_each, NULL) == 0);
+    for (unsigned long before = 0; px_rank() != 0 || emitted == 0 || emitted != before;) {
+        before = emitted;
+        nanosleep(&(struct timespec){0, 200000000}, NULL);
+    }
+    px_abort(7, "nobody hears");
+}
+
 /* Every rank has sent a message; what follows takes its time. */
 static void talks(void) {
     char byte = 'x';
@@ -538,7 +564,7 @@ static const struct {
     GUEST(leaves_things), GUEST(forks), GUEST(reads_what_is_cut), GUEST(has_copies),
     GUEST(grows), GUEST(eight), GUEST(moves), GUEST(threads), GUEST(fails), GUEST(garbage),
     GUEST(garbage_later), GUEST(hangs_up), GUEST(tells), GUEST(two_of_us), GUEST(emits_much),
-    GUEST(dies_in), GUEST(liar), GUEST(talks), GUEST(scribbles), GUEST(sends_descriptors),
+    GUEST(dies_in), GUEST(liar), GUEST(talks), GUEST(aborts_unheard), GUEST(scribbles), GUEST(sends_descriptors),
 };
 
 int main(int argc, char **argv) {
