@@ -18,7 +18,8 @@
 ! What a procedure does, who may call it and when it fails is said in px.h and the manual, by the
 ! same names. Of Fortran's own are:
 !
-! * Errors. The last argument of every procedure is `ierr`, optional: PX_OK or what went wrong.
+! * Errors. The last argument of every procedure but px_strerror is `ierr`, optional: PX_OK or what
+!   went wrong.
 !   Without it an error prints px_last_error() and stops the program, as ERROR STOP does.
 !   px_chunk_next and px_record_next are true as long as there is one more. Where they are false,
 !   `ierr` is PX_END or an error.
@@ -27,8 +28,8 @@
 ! * Text. Names and paths are trimmed, and so are the words of a command, since all elements of an
 !   array have one length. Data never is, and a value of an option is as it is.
 ! * Data. px_chunk_data and px_record_next set a pointer to an array, `character(len=1)` or
-!   integer(int8), without a copy. It is valid until the chunk is released, and must not be
-!   written to. px_record_next gives a record to a `character(len=:), allocatable` too, as a copy.
+!   integer(int8), without a copy. It is valid until the chunk is released, must not be used after
+!   that, and must not be written to. px_record_next gives a record to a `character(len=:), allocatable` too, as a copy.
 ! * Messages. px_send and px_recv take arrays of integer(int8), integer, integer(int64) and
 !   real(real64), and text. The length in a px_message is in bytes.
 ! * Callbacks are C's, bind(c), of the interfaces px_chunk_callback and px_output_callback.
@@ -616,7 +617,8 @@ contains
             host = text_at(address)
             call px_check(PX_OK, ierr)
         else
-            call px_check(PX_ERR_STATE, ierr)
+            ! Why, the answer of another one says.
+            call px_check(min(PX_ERR_STATE, int(c_rank())), ierr)
         end if
     end function px_host
 

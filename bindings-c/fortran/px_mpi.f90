@@ -1,7 +1,9 @@
 ! px_mpi_job_run for Fortran 2008: a job whose ranks are those of an MPI communicator. Compile it
 ! after px.f90, and link the library of the MPI of your program:
 !
-!     mpifort -o sweep px.f90 px_mpi.f90 sweep.f90 $(pkg-config --libs px_mpi_openmpi)
+!     source=$(pkg-config --variable=fortrandir px_mpi_openmpi)
+!     mpifort -o sweep "$source/px.f90" "$source/px_mpi.f90" sweep.f90 \
+!         $(pkg-config --libs px_mpi_openmpi)
 !
 ! Every rank of the communicator calls px_mpi_job_run. It is an integer handle: MPI_COMM_WORLD of
 ! `use mpi`, MPI_COMM_WORLD%MPI_VAL of `use mpi_f08`.

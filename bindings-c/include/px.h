@@ -18,8 +18,13 @@
  * px_last_error has the full text of the last one in this thread.
  *
  * Any thread may call any function at any time, but what is said with px_chunk and px_job. In a
- * process that was forked from the one that uses libpx all calls are PX_ERR_FORK; a program that is
- * exec'ed there is a new one. Where NULL makes no sense, it is PX_ERR_ARGUMENT.
+ * process that was forked from the one that uses libpx all calls are PX_ERR_FORK, but px_version,
+ * px_strerror and px_last_error; a program that is exec'ed there is a new one. Where NULL makes no
+ * sense, it is PX_ERR_ARGUMENT.
+ *
+ * A copy of `pxrun --contract px` that is killed by a signal is started again, and the chunks that it
+ * had not released are dealt again, three times at most; from the first px_send of a job on none is.
+ * So what a program adds up over its chunks belongs into their output, not into its memory.
  *
  * libpx installs no signal handler, starts no thread but for jobs with a callback, and changes
  * nothing of the process but its environment: px_init takes PX_FD out of it.
@@ -40,7 +45,8 @@
 // An argument cannot be right: NULL where that makes no sense, a bad length, an unknown flag.
 #define PX_ERR_ARGUMENT -1
 
-// Not now: before px_init, after px_finalize, or px_init for the second time.
+// Not now: before px_init, after px_finalize, px_init for the second time, or px_job_result of a job
+// that has none.
 #define PX_ERR_STATE -2
 
 // This program reads its input from stdin: pxrun was not told `--contract px`.
@@ -168,8 +174,9 @@ typedef struct px_chunk px_chunk;
 // A job that this program runs: what to read, what to run on it, where to put the output.
 //
 // Made by `px_job_new`, freed by `px_job_free`; what was never set is as pxrun has it, but for input
-// and output, which are none. It can be run again and again, and changed in between. Any thread may
-// use it, one at a time: a second one gets `PX_ERR_BUSY`.
+// and output, which are none. Where setters exclude each other the last one counts: command and
+// callback, size and records of a chunk, the three outputs. It can be run again and again, and changed
+// in between. Any thread may use it, one at a time: a second one gets `PX_ERR_BUSY`.
 typedef struct px_job px_job;
 
 // A message that was received, or that could be.
@@ -247,9 +254,11 @@ int px_init(unsigned int flags);
 
 // Ends the use of libpx; it cannot begin again.
 //
-// While chunks are held this is PX_ERR_HELD, and nothing has happened: none of them is
-// committed, and they can still be released. A program that pxrun feeds must come here, unless it
-// holds nothing and has reached the end of its input; else it counts as failed.
+// While chunks are held, or waited for by another thread, this is PX_ERR_HELD, and nothing has
+// happened: none of them is committed, and they can still be released. Ranks that wait for a message
+// from this one learn at once that none comes. It does not stand for the end of the input: a program
+// that pxrun feeds and that ends with status 0 has failed where it holds a chunk or has not taken its
+// input to the end, with this call and without it.
 int px_finalize(void);
 
 // This program's rank, from 0 to px_size() - 1; or a status below 0.
@@ -264,13 +273,14 @@ int px_local_rank(void);
 // All ranks of this program's host; or a status below 0.
 int px_local_size(void);
 
-// What this program's host is called; NULL before px_init. It is valid to the program's end.
+// What this program's host is called; NULL before px_init. It is valid to the program's end, also
+// after px_finalize.
 const char *px_host(void);
 
 // Ends the whole job with status, from 1 to 255, and this program with it, as _exit does.
 //
-// pxrun says why, which may be NULL; where no pxrun feeds this program it goes to stderr. It
-// returns only where it cannot do that.
+// pxrun says why, up to 4096 bytes; it may be NULL. Where no pxrun feeds this program it goes to
+// stderr. It returns only where it cannot do that.
 int px_abort(int status, const char *why);
 
 // The version of the libpx that runs, as "1.2.3".
@@ -288,16 +298,18 @@ const char *px_last_error(void);
 // *chunk is the chunk with PX_OK, else NULL. The answer is PX_END when this rank gets no
 // further chunk, PX_ERR_NOT_FED where pxrun was started without `--contract px`, PX_ERR_HELD
 // while PX_CHUNKS_MAX chunks are held, and PX_ERR_INPUT_CHANGED for a chunk that its file
-// does not have any more; the next call goes on with the next chunk.
+// does not have any more. Such a chunk, and one that cannot be mapped or copied (PX_ERR_MEMORY,
+// PX_ERR_SYSTEM), was released as failed already; the next call goes on with the next chunk.
 //
 // Take the next chunk before the last one is released, and its way here is over while you compute.
 int px_chunk_next(px_chunk **chunk);
 
 // The first byte of a chunk; NULL for no chunk, and only then.
 //
-// The bytes are the input itself where that lies on this host, else a copy. They must not be
-// written to, are not NUL-terminated, and can be read until the chunk is released; one byte behind
-// the last one can be read too, whatever it is. Where somebody cuts the file short meanwhile,
+// The bytes are the input itself where a chunk of more than 8 KiB lies in one file that this host
+// sees, and as a rule a copy where it does not. They must not be written to, are not NUL-terminated,
+// and can be read until the chunk is released; from then on the pointer must not be used. One byte
+// behind the last one can be read too, whatever it is. Where somebody cuts the file short meanwhile,
 // reading what it has no more is a SIGBUS; PX_INIT_PRIVATE gives copies instead.
 const void *px_chunk_data(const px_chunk *chunk);
 
@@ -322,15 +334,21 @@ int px_record_next(px_chunk *chunk, const void **record, size_t *length);
 // when the chunk is released with PX_COMMIT, all of it once, and none of it otherwise.
 //
 // Where pxrun keeps an order, output stands where its chunk stands. bytes may be NULL where
-// length is 0. PX_ERR_NOT_FED where pxrun was started without `--contract px`.
+// length is 0. PX_ERR_NOT_FED where pxrun was started without `--contract px`. On an error the
+// chunk's output lacks these bytes: release it with PX_FAIL.
 int px_emit(px_chunk *chunk, const void *bytes, size_t length);
 
-// Ends the use of a chunk and frees it, whatever the answer.
+// Ends the use of a chunk and frees it, whatever the answer but PX_ERR_BUSY. Pointers to its bytes
+// must not be used from then on.
 //
 // how is PX_COMMIT or PX_FAIL. With PX_FAIL its output is dropped and the chunk has failed:
 // pxrun ends the job, or with `--keep-going` lets it fail at its end; alone, nothing more happens.
-// PX_ERR_INPUT_CHANGED: the file is not what it was when the job began, so nothing was committed. A second release is
-// PX_ERR_HANDLE, and so is that of a chunk that a callback was called with.
+// A second release is PX_ERR_HANDLE, and so is that of a chunk that a callback was called with.
+//
+// PX_ERR_INPUT_CHANGED: the file is not what it was when the job began, so nothing was committed.
+// That is told of chunks that are the input itself, or copies of it by PX_INIT_PRIVATE. Other chunks
+// are what was there when they were dealt; there pxrun itself sees a change, commits nothing and ends
+// the job. A file that has grown is not looked at any closer.
 int px_chunk_release(px_chunk *chunk, int how);
 
 // Sends a message to `rank`, which may be this program itself.
@@ -341,7 +359,9 @@ int px_chunk_release(px_chunk *chunk, int how);
 // or more; messages with the same one are received in the order in which they were sent. On an
 // error the message is not received. `bytes` may be NULL where `length` is 0.
 //
-// After a job's first message no chunk is dealt again, since what was said cannot be taken back.
+// From a job's first call on no chunk is dealt again, since what was said cannot be taken back: a
+// copy that is killed, or a host that is lost, then ends the job.
+//
 // One thread sends at a time; others wait for it. A thread that receives is in nobody's way.
 int px_send(int rank, int tag, const void *bytes, size_t length, int timeout_ms);
 
@@ -359,7 +379,7 @@ int px_send(int rank, int tag, const void *bytes, size_t length, int timeout_ms)
 int px_recv(int rank, int tag, void *buffer, size_t capacity, int timeout_ms, px_message *message);
 
 // Waits for the message that `px_recv` would receive with the same `rank`, `tag` and `timeout_ms`,
-// says what it is, and leaves it.
+// says what it is in `message`, which may be NULL, and leaves it.
 //
 // It may be there in part only. One thread receives or probes at a time; others wait for it.
 int px_probe(int rank, int tag, int timeout_ms, px_message *message);
@@ -396,7 +416,8 @@ int px_job_order(px_job *job, int order);
 int px_job_command(px_job *job, const char *const *argv);
 
 // Sets the function that every rank calls for each of its chunks, with `user`. The ranks are threads of
-// this process then, so the job is of this host: `px_mpi_job_run` has one on many.
+// this process then, at most 1024, with all signals blocked but those of faults; so the job is of this
+// host: `px_mpi_job_run` has one on many.
 int px_job_callback(px_job *job, px_chunk_callback callback, void *user);
 
 // Has the output put into a file, which a job that goes well replaces.
@@ -410,7 +431,7 @@ int px_job_output_callback(px_job *job, px_output_callback callback, void *user)
 
 // Has all that copies print on stderr, and all that pxrun says, written to a descriptor. The job has a
 // copy of it: this one may be closed. Without this the last 64 KiB are `px_last_error`'s where the job
-// fails, and nobody's where it does not.
+// fails, and nobody's where it does not; with it `px_last_error` has none of that.
 int px_job_errors_fd(px_job *job, int fd);
 
 // Names the hosts that run ranks, as pxrun's `-H` does: "node1,node2:4".

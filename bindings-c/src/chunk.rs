@@ -206,7 +206,8 @@ fn look<R>(chunk: *const px_chunk, work: impl FnOnce(&Chunk) -> R) -> Result<R, 
 /// *chunk is the chunk with PX_OK, else NULL. The answer is PX_END when this rank gets no
 /// further chunk, PX_ERR_NOT_FED where pxrun was started without `--contract px`, PX_ERR_HELD
 /// while PX_CHUNKS_MAX chunks are held, and PX_ERR_INPUT_CHANGED for a chunk that its file
-/// does not have any more; the next call goes on with the next chunk.
+/// does not have any more. Such a chunk, and one that cannot be mapped or copied (PX_ERR_MEMORY,
+/// PX_ERR_SYSTEM), was released as failed already; the next call goes on with the next chunk.
 ///
 /// Take the next chunk before the last one is released, and its way here is over while you compute.
 #[unsafe(no_mangle)]
@@ -227,9 +228,10 @@ pub unsafe extern "C" fn px_chunk_next(chunk: *mut *mut px_chunk) -> c_int {
 
 /// The first byte of a chunk; NULL for no chunk, and only then.
 ///
-/// The bytes are the input itself where that lies on this host, else a copy. They must not be
-/// written to, are not NUL-terminated, and can be read until the chunk is released; one byte behind
-/// the last one can be read too, whatever it is. Where somebody cuts the file short meanwhile,
+/// The bytes are the input itself where a chunk of more than 8 KiB lies in one file that this host
+/// sees, and as a rule a copy where it does not. They must not be written to, are not NUL-terminated,
+/// and can be read until the chunk is released; from then on the pointer must not be used. One byte
+/// behind the last one can be read too, whatever it is. Where somebody cuts the file short meanwhile,
 /// reading what it has no more is a SIGBUS; PX_INIT_PRIVATE gives copies instead.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_data(chunk: *const px_chunk) -> *const c_void {
@@ -290,7 +292,8 @@ pub unsafe extern "C" fn px_record_next(
 /// when the chunk is released with PX_COMMIT, all of it once, and none of it otherwise.
 ///
 /// Where pxrun keeps an order, output stands where its chunk stands. bytes may be NULL where
-/// length is 0. PX_ERR_NOT_FED where pxrun was started without `--contract px`.
+/// length is 0. PX_ERR_NOT_FED where pxrun was started without `--contract px`. On an error the
+/// chunk's output lacks these bytes: release it with PX_FAIL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_emit(
     chunk: *mut px_chunk,
@@ -307,12 +310,17 @@ pub unsafe extern "C" fn px_emit(
     })
 }
 
-/// Ends the use of a chunk and frees it, whatever the answer.
+/// Ends the use of a chunk and frees it, whatever the answer but PX_ERR_BUSY. Pointers to its bytes
+/// must not be used from then on.
 ///
 /// how is PX_COMMIT or PX_FAIL. With PX_FAIL its output is dropped and the chunk has failed:
 /// pxrun ends the job, or with `--keep-going` lets it fail at its end; alone, nothing more happens.
-/// PX_ERR_INPUT_CHANGED: the file is not what it was when the job began, so nothing was committed. A second release is
-/// PX_ERR_HANDLE, and so is that of a chunk that a callback was called with.
+/// A second release is PX_ERR_HANDLE, and so is that of a chunk that a callback was called with.
+///
+/// PX_ERR_INPUT_CHANGED: the file is not what it was when the job began, so nothing was committed.
+/// That is told of chunks that are the input itself, or copies of it by PX_INIT_PRIVATE. Other chunks
+/// are what was there when they were dealt; there pxrun itself sees a change, commits nothing and ends
+/// the job. A file that has grown is not looked at any closer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_chunk_release(chunk: *mut px_chunk, how: c_int) -> c_int {
     boundary::status(|| {

@@ -41,8 +41,9 @@ use words::Words;
 /// A job that this program runs: what to read, what to run on it, where to put the output.
 ///
 /// Made by `px_job_new`, freed by `px_job_free`; what was never set is as pxrun has it, but for input
-/// and output, which are none. It can be run again and again, and changed in between. Any thread may
-/// use it, one at a time: a second one gets `PX_ERR_BUSY`.
+/// and output, which are none. Where setters exclude each other the last one counts: command and
+/// callback, size and records of a chunk, the three outputs. It can be run again and again, and changed
+/// in between. Any thread may use it, one at a time: a second one gets `PX_ERR_BUSY`.
 #[allow(non_camel_case_types, reason = "its name in C")]
 pub struct px_job {
     _handle: u8,

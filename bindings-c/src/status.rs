@@ -12,7 +12,8 @@ pub const PX_OK: c_int = 0;
 pub const PX_END: c_int = 1;
 /// An argument cannot be right: NULL where that makes no sense, a bad length, an unknown flag.
 pub const PX_ERR_ARGUMENT: c_int = -1;
-/// Not now: before px_init, after px_finalize, or px_init for the second time.
+/// Not now: before px_init, after px_finalize, px_init for the second time, or px_job_result of a job
+/// that has none.
 pub const PX_ERR_STATE: c_int = -2;
 /// This program reads its input from stdin: pxrun was not told `--contract px`.
 pub const PX_ERR_NOT_FED: c_int = -3;

@@ -213,8 +213,10 @@ fn tell(place: Option<Out<'_, px_message>>, message: Message) {
 /// or more; messages with the same one are received in the order in which they were sent. On an
 /// error the message is not received. `bytes` may be NULL where `length` is 0.
 ///
-/// After a job's first message no chunk is dealt again, since what was said cannot be taken back;
-/// so the first one waits until pxrun knows of it, for a second even where `timeout_ms` is less.
+/// From a job's first call on no chunk is dealt again, since what was said cannot be taken back: a
+/// copy that is killed, or a host that is lost, then ends the job. So the first call waits until
+/// pxrun knows of it, for a second even where `timeout_ms` is less.
+///
 /// One thread sends at a time; others wait for it. A thread that receives is in nobody's way.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_send(
@@ -293,7 +295,7 @@ pub unsafe extern "C" fn px_recv(
 }
 
 /// Waits for the message that `px_recv` would receive with the same `rank`, `tag` and `timeout_ms`,
-/// says what it is, and leaves it.
+/// says what it is in `message`, which may be NULL, and leaves it.
 ///
 /// It may be there in part only. One thread receives or probes at a time; others wait for it.
 #[unsafe(no_mangle)]

@@ -253,9 +253,11 @@ fn host_name() -> String {
 
 /// Ends the use of libpx; it cannot begin again.
 ///
-/// While chunks are held this is PX_ERR_HELD, and nothing has happened: none of them is
-/// committed, and they can still be released. A program that pxrun feeds must come here, unless it
-/// holds nothing and has reached the end of its input; else it counts as failed.
+/// While chunks are held, or waited for by another thread, this is PX_ERR_HELD, and nothing has
+/// happened: none of them is committed, and they can still be released. Ranks that wait for a message
+/// from this one learn at once that none comes. It does not stand for the end of the input: a program
+/// that pxrun feeds and that ends with status 0 has failed where it holds a chunk or has not taken its
+/// input to the end, with this call and without it.
 #[unsafe(no_mangle)]
 pub extern "C" fn px_finalize() -> c_int {
     boundary::status(|| {
@@ -300,7 +302,8 @@ pub extern "C" fn px_local_size() -> c_int {
     place(|place| place.local_size)
 }
 
-/// What this program's host is called; NULL before px_init. It is valid to the program's end.
+/// What this program's host is called; NULL before px_init. It is valid to the program's end, also
+/// after px_finalize.
 #[unsafe(no_mangle)]
 pub extern "C" fn px_host() -> *const c_char {
     boundary::value(std::ptr::null(), || {
@@ -314,8 +317,8 @@ const A_WHILE: Duration = Duration::from_secs(1);
 
 /// Ends the whole job with status, from 1 to 255, and this program with it, as _exit does.
 ///
-/// pxrun says why, which may be NULL; where no pxrun feeds this program it goes to stderr. It
-/// returns only where it cannot do that.
+/// pxrun says why, up to 4096 bytes; it may be NULL. Where no pxrun feeds this program it goes to
+/// stderr. It returns only where it cannot do that.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_abort(status: c_int, why: *const c_char) -> c_int {
     boundary::status(|| {

@@ -140,7 +140,8 @@ pub unsafe extern "C" fn px_job_command(job: *mut px_job, argv: *const *const c_
 }
 
 /// Sets the function that every rank calls for each of its chunks, with `user`. The ranks are threads of
-/// this process then, so the job is of this host: `px_mpi_job_run` has one on many.
+/// this process then, at most 1024, with all signals blocked but those of faults; so the job is of this
+/// host: `px_mpi_job_run` has one on many.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn px_job_callback(
     job: *mut px_job,
@@ -196,7 +197,7 @@ pub unsafe extern "C" fn px_job_output_callback(
 
 /// Has all that copies print on stderr, and all that pxrun says, written to a descriptor. The job has a
 /// copy of it: this one may be closed. Without this the last 64 KiB are `px_last_error`'s where the job
-/// fails, and nobody's where it does not.
+/// fails, and nobody's where it does not; with it `px_last_error` has none of that.
 #[unsafe(no_mangle)]
 pub extern "C" fn px_job_errors_fd(job: *mut px_job, fd: c_int) -> c_int {
     change(job, |job| {

@@ -13,8 +13,9 @@ use crate::status::{self, Fault};
 pub(super) const VERSION: u32 = 1;
 /// Most bytes of a message.
 pub(super) const MESSAGE: usize = 1 + LARGEST;
-/// Most bytes of a text.
-const TEXT: usize = 64 << 10;
+/// Most bytes of a text: more than there are of a job, whose last 64 KiB are kept, and of these each may
+/// be shown as three. So all ranks have the same one.
+const TEXT: usize = LARGEST - (4 << 10);
 
 /// The kind of a message with bytes of a stream.
 pub(super) const BYTES: u8 = 1;
@@ -132,6 +133,14 @@ mod tests {
         assert!(message.len() <= MESSAGE);
         let Some(Word::Said(Said::Failed(fault))) = decode(&message) else { panic!() };
         assert_eq!(fault.text, "ä".repeat(TEXT / 2));
+    }
+
+    #[test]
+    fn what_is_kept_of_the_words_of_a_job_comes_whole() {
+        let text = "\u{fffd}".repeat(64 << 10) + &"y".repeat(1 << 10);
+        let fault = Fault::new(-19, text);
+        let said = Said::Outcome(Outcome::failed(fault));
+        assert_eq!(decode(&encode(said.clone())), Some(Word::Said(said)));
     }
 
     #[test]

@@ -1,9 +1,27 @@
 ! A world of one whose input is one line, and what goes wrong in it: by `ierr` where there is one,
 ! and at the end without.
 program errors
+    use, intrinsic :: iso_c_binding, only: c_int
     use, intrinsic :: iso_fortran_env, only: int8, int64
     use px
     implicit none
+
+    interface
+        integer(c_int) function c_fork() bind(c, name='fork')
+            import :: c_int
+        end function c_fork
+
+        integer(c_int) function c_wait(status) bind(c, name='wait')
+            import :: c_int
+            integer(c_int), intent(out) :: status
+        end function c_wait
+
+        subroutine c_exit(status) bind(c, name='_exit')
+            import :: c_int
+            integer(c_int), value :: status
+        end subroutine c_exit
+    end interface
+
     type(px_chunk) :: chunk
     type(px_message) :: message
     character(len=1), pointer :: data(:)
@@ -26,6 +44,7 @@ program errors
     call holds([px_host() /= '', px_last_error() /= '', px_strerror(PX_END) /= ''], 'texts')
     call px_probe(0, 0, 0, message, ierr)
     call wants(ierr, PX_ERR_MODE, 'px_probe in a world of one')
+    call wants(host_in_a_forked_child(), PX_ERR_FORK, 'px_host in a forked child')
 
     call holds([px_chunk_next(chunk, ierr)], 'one chunk')
     call wants(ierr, PX_OK, 'px_chunk_next')
@@ -68,6 +87,18 @@ program errors
     print '(a)', 'an error without ierr went unnoticed'
 
 contains
+    integer function host_in_a_forked_child()
+        integer(c_int) :: child, status
+
+        child = c_fork()
+        if (child == 0) then
+            text = px_host(ierr)
+            call c_exit(int(-ierr, c_int))
+        end if
+        call holds([c_wait(status) == child], 'the child')
+        host_in_a_forked_child = -ishft(status, -8)
+    end function host_in_a_forked_child
+
     subroutine wants(found, wanted, what)
         integer, intent(in) :: found, wanted
         character(len=*), intent(in) :: what
