@@ -11,15 +11,24 @@ program ring
     use, intrinsic :: iso_fortran_env, only: int64
     use px
     implicit none
-    integer, parameter :: tag = 0, for_ever = -1
+    integer, parameter :: tag = 0, own_tag = 1, for_ever = -1
     type(px_chunk) :: chunk
     character(len=:), allocatable :: line
     integer(int64) :: own(2), all(2), number
-    integer :: rank, ranks
+    integer :: rank, ranks, ierr
 
     own = 0
     all = 0
     call px_init()
+    rank = px_rank()
+    ranks = px_size()
+    ! From the first message of a job on, be it to oneself, no copy is started again in place of one
+    ! that was killed, whose sum is gone with its memory. Alone there are no messages.
+    call px_send(rank, own_tag, all, for_ever, ierr)
+    if (ierr /= PX_ERR_MODE) then
+        call px_check(ierr)
+        call px_recv(rank, own_tag, all, for_ever)
+    end if
     do while (px_chunk_next(chunk))
         do while (px_record_next(chunk, line))
             read (line, *) number
@@ -28,8 +37,6 @@ program ring
         call px_chunk_release(chunk, PX_COMMIT)
     end do
 
-    rank = px_rank()
-    ranks = px_size()
     if (rank > 0) call px_recv(rank - 1, tag, all, for_ever)
     all = all + own
     if (ranks > 1) call px_send(mod(rank + 1, ranks), tag, all, for_ever)
