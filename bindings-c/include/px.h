@@ -24,7 +24,8 @@
  *
  * A copy of `pxrun --contract px` that is killed by a signal is started again, and the chunks that it
  * had not released are dealt again, three times at most; from the first px_send of a job on none is.
- * So what a program adds up over its chunks belongs into their output, not into its memory.
+ * So what a program adds up over its chunks belongs into their output; one that cannot do without its
+ * memory sends itself a message before its first chunk.
  *
  * libpx installs no signal handler, starts no thread but for jobs with a callback, and changes
  * nothing of the process but its environment: px_init takes PX_FD out of it.
