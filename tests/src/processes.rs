@@ -46,6 +46,12 @@ pub fn command_line(pid: i32) -> String {
     String::from_utf8_lossy(&words).replace('\0', " ").trim_end().to_owned()
 }
 
+/// Tells whether a process, the first thread of it, is in this system call right now.
+pub fn is_in_call(pid: i32, number: i64) -> bool {
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    call.split(' ').next() == Some(&number.to_string())
+}
+
 /// A variable of the environment in which a process was started. A zombie has none any more.
 pub fn variable(pid: i32, name: &str) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();

@@ -11,6 +11,7 @@
 //! | `killed.rs` | SIGKILL at any moment, on one host and on many |
 //! | `jobs.rs` | jobs that a program runs itself |
 //! | `talk.rs` | ranks that talk to each other |
+//! | `lost.rs` | ranks that talk, of which one is lost |
 //! | `mpi.rs` | programs of MPI that have jobs run |
 //! | `c/` | the programs, whose checks are in C |
 
@@ -21,6 +22,7 @@ mod fed;
 mod hostile;
 mod jobs;
 mod killed;
+mod lost;
 mod modes;
 mod mpi;
 mod talk;

@@ -1,18 +1,11 @@
 /* Ranks that talk to each other, one promise each: `talk NAME [NUMBER]`. */
 #define _GNU_SOURCE
-#include "check.h"
+#include "filled.h"
 
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
-
-#define KIB 1024
-#define MIB (1024 * KIB)
-/* No message is longer. */
-#define LARGEST (4 * MIB)
-/* Long enough for any machine, and short enough to end a test that hangs. */
-#define LONG 60000
 
 static int rank, size;
 static long number;
@@ -21,46 +14,6 @@ static double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time.tv_sec + time.tv_nsec * 1e-9;
-}
-
-/* Bytes that follow from a number, so that any other bytes are seen. */
-static void fill(unsigned char *bytes, size_t length, uint64_t seed) {
-    uint64_t state = seed * 0x9E3779B97F4A7C15u | 1;
-    for (size_t at = 0; at < length; at++) {
-        if (at % 8 == 0) state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-        bytes[at] = (unsigned char)(state >> at % 8 * 8);
-    }
-}
-
-static unsigned char *reserved(size_t length) {
-    unsigned char *bytes = malloc(length + 1);
-    CHECK(bytes != NULL);
-    return bytes;
-}
-
-static void is_filled(const unsigned char *bytes, size_t length, uint64_t seed) {
-    unsigned char *expected = reserved(length);
-    fill(expected, length, seed);
-    CHECK(memcmp(bytes, expected, length) == 0);
-    free(expected);
-}
-
-static void send_filled(int to, int tag, size_t length, uint64_t seed) {
-    unsigned char *bytes = reserved(length);
-    fill(bytes, length, seed);
-    CHECK(px_send(to, tag, bytes, length, LONG) == PX_OK);
-    /* They are the caller's again. */
-    memset(bytes, 0xEE, length);
-    free(bytes);
-}
-
-static px_message receive_filled(int from, int tag, uint64_t seed) {
-    unsigned char *bytes = reserved(LARGEST);
-    px_message message;
-    CHECK(px_recv(from, tag, bytes, LARGEST, LONG, &message) == PX_OK);
-    is_filled(bytes, message.length, seed);
-    free(bytes);
-    return message;
 }
 
 static void wait_for_all(void) {
