@@ -1,4 +1,4 @@
-//! Ranks that talk, of which one is lost: killed. Nobody waits for it any more.
+//! Ranks that talk, of which one is lost: killed, or with its host. Nobody waits for it any more.
 
 use std::thread;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use px_tests::job::Job;
 use px_tests::processes::{self, Process};
 use px_tests::rounds::{Random, rounds, seed};
-use px_tests::{Lab, Outcome, Running, sys};
+use px_tests::{Lab, Outcome, Running, checker, records, sys};
 
 use crate::{compiled, with_library};
 
@@ -93,5 +93,32 @@ fn a_rank_that_is_killed_at_any_moment_leaves_nobody_waiting() {
         thread::sleep(Duration::from_micros(random.below(20_000)));
         sys::kill(of_rank(&job.named("lost"), VICTIM), libc::SIGKILL).unwrap();
         lost_one(&job.finish());
+    }
+}
+
+#[test]
+fn a_host_that_is_lost_after_a_message_ends_the_job() {
+    const RECORDS: u64 = 8_000;
+    let lab = px_tests::lab!(Lab::of(2));
+    let input = records::numbered(RECORDS, 15);
+    let path = lab.path().join("libpx-input");
+    std::fs::write(&path, &input).unwrap();
+    for (words, ordered) in [("-k", true), ("--order none", false), ("-k --deal dynamic", true)] {
+        let words = format!("{words} --lease 2 --contract px --chunk-records 20");
+        let job = lab.pxrun("-x LD_LIBRARY_PATH --grace 1 --hostfile").arg(lab.hostfile(2));
+        let job = job.words(&words).arg("-i").arg(&path).arg(compiled("guests")).words("talks");
+        let mut job = with_library(job).start();
+        // Where there is output, its rank has sent its message.
+        job.until("output", |job| job.printed() > 0);
+        lab.host(2).kill();
+        let outcome = job.finish();
+        outcome.own_error().says("host `node2` is lost").says("ranks 2 to 3 ran there");
+        outcome.says("have sent messages to each other");
+        outcome.says_not("dealt again").says_not("not so");
+        checker::at_most_once(&outcome.stdout, RECORDS);
+        let begins = !ordered || input.starts_with(&outcome.stdout);
+        outcome.check(begins, || "wanted a beginning of the input".to_owned());
+        lab.host(2).start();
+        assert_eq!(lab.leftovers(Duration::from_secs(60)), []);
     }
 }

@@ -99,7 +99,8 @@ fn a_rank_that_dies_ends_the_job_and_nobody_waits_for_it() {
 fn ranks_talk_across_hosts() {
     let lab = Lab::up(2);
     let hosts = lab.hostfile(2);
-    for promise in ["ring", "order", "any", "truncated", "gone", "flood", "threads", "chaos 2000"] {
+    let promises = "ring,order,any,truncated,timeouts,gone,flood,threads,arguments,chaos 2000";
+    for promise in promises.split(',') {
         let words =
             format!("--hostfile {} -np 4 -x LD_LIBRARY_PATH --contract px", hosts.display());
         let job = lab.pxrun(&words).arg(compiled("talk")).words(promise);
@@ -108,8 +109,8 @@ fn ranks_talk_across_hosts() {
 }
 
 /// What pxrun says of ranks that are stuck like this, which are then ended.
-fn said_of_the_stuck(how: &str) -> String {
-    let job = Job::new("-np 2 --contract px").arg(compiled("stuck")).arg(how);
+fn said_of_the_stuck(job: Job, how: &str) -> String {
+    let job = job.words("--contract px").arg(compiled("stuck")).arg(how);
     let mut job = with_library(job).input("").start();
     job.until("says that all wait", |job| job.stderr().contains("waiting for each other"));
     job.signal(libc::SIGTERM);
@@ -118,18 +119,34 @@ fn said_of_the_stuck(how: &str) -> String {
     outcome.stderr
 }
 
-#[test]
-fn when_all_ranks_wait_for_each_other_pxrun_says_who_waits_for_whom() {
-    let said = said_of_the_stuck("receive");
-    for line in [
+/// Two ranks that wait for each other, each way, and all that is said of it.
+fn says_who_waits_for_whom(job: impl Fn() -> Job) {
+    let receiving = [
         "note: rank 0 waits for a message from rank 1 with tag 3",
         "note: rank 1 waits for a message from rank 0 with tag 3",
-    ] {
-        assert!(said.contains(line), "`{line}` is missing: {said}");
+    ];
+    let sending = [
+        "note: rank 0 waits for room to send to rank 1",
+        "note: rank 1 waits for room to send to rank 0",
+    ];
+    for (how, lines) in [("receive", receiving), ("send", sending)] {
+        let said = said_of_the_stuck(job(), how);
+        for line in lines {
+            assert_eq!(said.matches(line).count(), 1, "`{line}`: {said}");
+        }
+        assert_eq!(said.matches("waiting for each other").count(), 1, "{said}");
     }
-    let said = said_of_the_stuck("send");
-    for line in ["note: rank 0 waits for room to send to rank 1", "rank 1 waits for room"] {
-        assert!(said.contains(line), "`{line}` is missing: {said}");
-    }
-    assert_eq!(said.matches("waiting for each other").count(), 1, "{said}");
+}
+
+#[test]
+fn when_all_ranks_wait_for_each_other_pxrun_says_who_waits_for_whom() {
+    says_who_waits_for_whom(|| Job::new("-np 2"));
+}
+
+#[test]
+fn ranks_of_two_hosts_that_wait_for_each_other_are_told_of_too() {
+    let lab = px_tests::lab!(Lab::of(2));
+    let hosts = lab.hostfile(1);
+    says_who_waits_for_whom(|| lab.pxrun("-x LD_LIBRARY_PATH --hostfile").arg(&hosts));
+    assert_eq!(lab.leftovers(std::time::Duration::from_secs(60)), []);
 }
