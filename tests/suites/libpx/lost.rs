@@ -6,7 +6,7 @@ use std::time::Duration;
 use px_tests::job::Job;
 use px_tests::processes::{self, Process};
 use px_tests::rounds::{Random, rounds, seed};
-use px_tests::{Lab, Outcome, Running, checker, records, sys};
+use px_tests::{Lab, Outcome, Running, Scratch, checker, records, sys};
 
 use crate::{compiled, with_library};
 
@@ -94,6 +94,27 @@ fn a_rank_that_is_killed_at_any_moment_leaves_nobody_waiting() {
         sys::kill(of_rank(&job.named("lost"), VICTIM), libc::SIGKILL).unwrap();
         lost_one(&job.finish());
     }
+}
+
+#[test]
+fn a_rank_that_dies_of_the_first_message_is_not_started_again() {
+    let scratch = Scratch::new();
+    let file = scratch.at("go");
+    let job = losing(Job::new("-np 2"), "first").arg(&file);
+    let mut job = job.start();
+    job.until("both are there", |job| {
+        let waits = || processes::is_in_call(of_rank(&job.named("lost"), "0"), libc::SYS_futex);
+        said(job, "waits") == 1 && waits()
+    });
+    // The agent learns of the message and of the death at once, whichever it looks at first.
+    let (agent, dies) = (job.named("px-agent")[0].pid, of_rank(&job.named("lost"), "0"));
+    sys::kill(agent, libc::SIGSTOP).unwrap();
+    scratch.file("go", "");
+    job.until("it has died", |_| processes::one(dies).is_none_or(|process| process.state == 'Z'));
+    sys::kill(agent, libc::SIGCONT).unwrap();
+    let outcome = job.finish();
+    outcome.exits(137).says("rank 0 on `").says("have sent messages to each other");
+    outcome.says_not("not so");
 }
 
 #[test]

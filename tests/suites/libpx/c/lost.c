@@ -1,11 +1,15 @@
-/* Ranks that talk, of which one is killed from outside: `lost NAME`. */
+/* Ranks that talk, of which one is killed from outside: `lost NAME [FILE]`. */
 #define _GNU_SOURCE
 #include "filled.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
 
 static int rank, size;
+static const char *argument;
 static unsigned char bytes[3 * MIB];
 
 /* Whoever looks on knows that this rank has come so far. */
@@ -91,14 +95,28 @@ static void around(void) {
     CHECK(pthread_join(sender, NULL) == 0);
 }
 
+/* Rank 0 dies of the first message that there is. It is sent once the file is there. */
+static void first(void) {
+    unsigned char byte;
+    if (rank == 0) {
+        CHECK(px_recv(1, 4, &byte, 1, -1, NULL) == PX_OK);
+        raise(SIGKILL);
+    }
+    tells("waits");
+    while (access(argument, F_OK) != 0) nanosleep(&(struct timespec){0, 1000000}, NULL);
+    CHECK(px_send(0, 4, "x", 1, -1) == PX_OK);
+    CHECK(px_recv(0, 4, &byte, 1, LONG, NULL) == PX_ERR_PEER_GONE);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
-} promises[] = {{"waits", waits}, {"around", around}};
+} promises[] = {{"waits", waits}, {"around", around}, {"first", first}};
 
 int main(int argc, char **argv) {
     px_chunk *chunk;
     CHECK(argc >= 2);
+    argument = argc > 2 ? argv[2] : NULL;
     CHECK(px_init(0) == PX_OK);
     rank = px_rank();
     size = px_size();
