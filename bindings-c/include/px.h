@@ -361,7 +361,8 @@ int px_chunk_release(px_chunk *chunk, int how);
 // error the message is not received. `bytes` may be NULL where `length` is 0.
 //
 // From a job's first call on no chunk is dealt again, since what was said cannot be taken back: a
-// copy that is killed, or a host that is lost, then ends the job.
+// copy that is killed, or a host that is lost, then ends the job. So the first call waits until
+// pxrun knows of it, for a second even where `timeout_ms` is less.
 //
 // One thread sends at a time; others wait for it. A thread that receives is in nobody's way.
 int px_send(int rank, int tag, const void *bytes, size_t length, int timeout_ms);
