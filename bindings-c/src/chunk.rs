@@ -151,12 +151,16 @@ fn first_record(bytes: &[u8], records: Records) -> (usize, usize) {
 /// Gives a chunk to a callback: as long as it is lent, its token is one to every call but release.
 ///
 /// # Errors
-/// `PX_ERR_HELD` where this process holds more chunks than there is room for.
+/// `PX_ERR_HELD` where this process holds more chunks than there is room for; the chunk has failed then.
 pub fn lend(chunk: Chunk) -> Result<*mut px_chunk, Fault> {
-    let token = CHUNKS.put(Box::new(chunk)).map_err(|_| {
-        Fault::new(PX_ERR_HELD, "4096 chunks are held by callbacks of this process")
-    })?;
-    Ok(std::ptr::without_provenance_mut(token))
+    match CHUNKS.put(Box::new(chunk)) {
+        Ok(token) => Ok(std::ptr::without_provenance_mut(token)),
+        Err(chunk) => {
+            chunk.release(Released::Fail)?;
+            let text = "4096 chunks are held by callbacks of this process";
+            Err(Fault::new(PX_ERR_HELD, text))
+        }
+    }
 }
 
 /// Takes a chunk back from a callback that has returned.

@@ -325,7 +325,7 @@ impl Root {
             if end.leaked {
                 message = message.note("a process that it started still held its stdout");
             }
-            message.notes.extend(self.why_not_again(end));
+            message.notes.extend(self.why_not_again(rank, end));
             message
         };
         match end.status {

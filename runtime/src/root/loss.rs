@@ -1,8 +1,8 @@
 //! A host that is lost: what ran there counts for nothing.
 //!
 //! Where each chunk has a copy of its own, those that were under way are dealt again, and what its
-//! ranks were still to have is dealt to the others. Where copies are long-lived, what they have
-//! printed is part of the output already, and the job ends.
+//! ranks were still to have is dealt to the others; so it is with chunks of copies that use libpx. Where
+//! other copies are long-lived, what they have printed is part of the output already, and the job ends.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -21,6 +21,9 @@ pub(super) const ATTEMPTS: u32 = 3;
 /// Why a chunk is not dealt again.
 pub(super) const NO_RETRY: &str =
     "its ranks have sent messages to each other, so no chunk can be run again";
+/// Why a copy that was killed is not started again.
+pub(super) const PRINTED: &str =
+    "what it printed on its stdout cannot be taken back, so no chunk of it is dealt again";
 /// Chunks that a message names.
 const NAMED: usize = 10;
 
@@ -76,7 +79,7 @@ impl Root {
         }
         let ranks = self.hosts.ranks_of(host).to_vec();
         let mut chunks = Vec::new();
-        let mut exhausted = false;
+        let (mut exhausted, mut printed) = (false, false);
         for &rank in &ranks {
             let state = &mut self.ranks[rank as usize];
             let ran = std::mem::replace(&mut state.running, false);
@@ -94,6 +97,8 @@ impl Root {
             }
             if ran {
                 exhausted |= self.is_exhausted(rank);
+                printed |= self.has_printed(rank);
+                self.forgets(rank);
                 chunks.extend(self.take_back(rank));
             }
             match (&mut self.source, self.job.deal) {
@@ -111,7 +116,7 @@ impl Root {
         }
         let all_lost = self.ranks.iter().all(|rank| rank.lost);
         let stops = !self.job.commits_chunks() || self.talks || self.job.on_loss == OnLoss::Stop;
-        if stops || all_lost || exhausted {
+        if stops || all_lost || exhausted || printed {
             message.notes.extend(ran_there(&ranks));
             if exhausted {
                 message.notes.push(format!("a chunk was started {ATTEMPTS} times"));
@@ -121,6 +126,8 @@ impl Root {
                 message.help = Some(help.to_owned());
             } else if self.talks {
                 message.notes.push(NO_RETRY.to_owned());
+            } else if printed {
+                message.notes.push(PRINTED.to_owned());
             } else if !self.job.commits_chunks() {
                 let help = "with `--run per-chunk` what was lost is dealt to the other hosts";
                 message.help = Some(help.to_owned());

@@ -8,6 +8,7 @@ mod files;
 mod hosts;
 mod judge;
 mod loss;
+mod memory;
 mod programs;
 pub mod setup;
 mod stopping;
@@ -166,6 +167,10 @@ struct RankState {
     /// What a copy which uses libpx was given and has not taken, as far as it has said: chunks and
     /// their lengths.
     untaken: VecDeque<(u64, u64)>,
+    /// Chunks that its copy has released.
+    released: u64,
+    /// Whether something came on its stdout.
+    printed: bool,
     /// Copies that ended by a signal with no chunk, one after the other.
     idle_deaths: u32,
     given: u64,
@@ -216,6 +221,8 @@ pub struct Root {
     shortage: usize,
     /// Copies that use libpx have sent messages to each other: no chunk can be run again.
     talks: bool,
+    /// What such copies had in memory is lost with one of them: which, and how much.
+    forgotten: Option<String>,
     /// Such copies wait for messages: they are told who is gone.
     listens: bool,
     /// Who waits for whom, by host, where all of a host's copies do.
@@ -302,7 +309,7 @@ impl Root {
             }
             FromAgent::Output { rank, bytes } => {
                 self.ranks[rank as usize].owed_output += bytes.len();
-                if !self.output_dead {
+                if !self.output_dead && self.prints(rank, poller, now) {
                     let result = self.gather.output(rank, bytes);
                     self.gathered(result, poller, now);
                 }
@@ -400,6 +407,8 @@ impl Root {
         state.kill_at = None;
         state.dead_at = None;
         state.untaken.clear();
+        state.released = 0;
+        state.printed = false;
         self.gather.started(rank, running);
         let attempt = attempt.unwrap_or(0);
         self.hosts.order(ToAgent::Start { rank, chunk, attempt }, poller, now);

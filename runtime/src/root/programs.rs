@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::loss::{ATTEMPTS, NO_RETRY, dealt_again};
+use super::loss::{ATTEMPTS, NO_RETRY, PRINTED, dealt_again};
 use super::{RankState, Root, Source};
 use crate::failure::{Failure, Kind, Message, signal_name};
 use crate::job::{Contract, Deal, OnFailure, Run};
@@ -143,6 +143,7 @@ impl Root {
             FromAgent::Released { rank, chunk, how, emitted } => {
                 self.released(rank, chunk, how, emitted, poller, now);
             }
+            FromAgent::Talks { rank } if !self.may_speak(rank, poller, now) => {}
             FromAgent::Talks { .. } => {
                 // From now on no chunk is run again: what was said cannot be taken back. It is said
                 // once this is known, since who has heard it may die before the next frame is read.
@@ -196,6 +197,7 @@ impl Root {
             return self.broke(rank, "a chunk released without all its output", poller, now);
         }
         self.ranks[rank as usize].idle_deaths = 0;
+        self.ranks[rank as usize].released += 1;
         let range = held.range;
         if !self.is_unchanged(range.clone(), poller, now) {
             return;
@@ -264,7 +266,7 @@ impl Root {
         let state = &self.ranks[rank as usize];
         let ExitStatus::Signaled(signal) = end.status else { return false };
         let may = self.is_px() && !self.talks && self.stopping.is_none() && !self.output_dead;
-        let ours = end.stopped || state.timed_out;
+        let ours = end.stopped || state.timed_out || self.has_printed(rank);
         let idle = state.held.is_empty();
         if !may || ours || self.is_exhausted(rank) || idle && state.idle_deaths + 1 >= ATTEMPTS {
             return false;
@@ -273,6 +275,7 @@ impl Root {
             return false;
         }
         let chunks = self.take_back(rank);
+        self.forgets(rank);
         let result = self.gather.ended(rank, Fate::Stopped);
         self.gathered(result, poller, now);
         let name = signal_name(signal);
@@ -345,9 +348,13 @@ impl Root {
     }
 
     /// Why what a killed copy had is not dealt again.
-    pub(super) fn why_not_again(&self, end: &Ended) -> Option<String> {
+    pub(super) fn why_not_again(&self, rank: u32, end: &Ended) -> Option<String> {
         let killed = matches!(end.status, ExitStatus::Signaled(_)) && !end.stopped;
-        (self.is_px() && killed && self.talks).then(|| NO_RETRY.to_owned())
+        match (self.is_px() && killed, self.talks) {
+            (true, true) => Some(NO_RETRY.to_owned()),
+            (true, false) if self.has_printed(rank) => Some(PRINTED.to_owned()),
+            _ => None,
+        }
     }
 
     /// A copy that uses libpx printed where only what is emitted has a place.

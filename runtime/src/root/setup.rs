@@ -307,6 +307,7 @@ impl Root {
             finished: false,
             shortage: 0,
             talks: false,
+            forgotten: None,
             listens: false,
             waits: BTreeMap::new(),
             told_of_waits: false,

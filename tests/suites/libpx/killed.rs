@@ -193,6 +193,36 @@ fn what_ranks_have_said_to_each_other_cannot_be_said_again() {
 }
 
 #[test]
+fn what_a_copy_has_printed_is_not_printed_again() {
+    let input = records::numbered(RECORDS, 15);
+    let words = "-np 2 --contract px --chunk-records 20 --order none";
+    let job = with_library(Job::new(words).arg(compiled("guests")).words("prints_each"));
+    let mut job = job.input(&input).start();
+    job.until("output", |job| job.printed() > 0 && job.named("guests").len() == 2);
+    for copy in job.named("guests") {
+        sys::kill(copy.pid, libc::SIGKILL).unwrap();
+    }
+    let outcome = job.finish();
+    outcome.exits(137).says("killed by signal 9").says_not("not so");
+    checker::at_most_once(&outcome.stdout, RECORDS);
+}
+
+#[test]
+fn a_sum_that_lacks_what_a_killed_copy_had_added_is_an_error() {
+    let input = records::numbered(RECORDS, 16);
+    for name in ["prints_sum", "sends_sum"] {
+        let words = "-np 2 --contract px --chunk-records 20 --order none";
+        let job = with_library(Job::new(words).arg(compiled("guests")).words(name));
+        let mut job = job.input(&input).start();
+        job.until("a sum", |job| job.stderr().matches("so far").count() > 50);
+        sys::kill(job.named("guests")[0].pid, libc::SIGKILL).unwrap();
+        let outcome = job.finish();
+        outcome.exits(125).says("was lost after it had released").says("before its first chunk");
+        outcome.says_not("not so").prints("");
+    }
+}
+
+#[test]
 fn copies_and_agents_that_are_killed_on_other_hosts_change_no_byte_of_the_output() {
     let lab = px_tests::lab!(Lab::of(3));
     let input = records::numbered(RECORDS, 13);

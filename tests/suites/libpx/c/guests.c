@@ -436,6 +436,44 @@ static void sends_descriptors(void) {
     CHECK(px_finalize() == PX_OK);
 }
 
+/* Adds up, or says of each chunk, on stdout; emits nothing. */
+static void prints_all(int each) {
+    unsigned long records = 0;
+    size_t length;
+    const void *record;
+    px_chunk *chunk;
+    CHECK(px_init(0) == PX_OK);
+    while (px_chunk_next(&chunk) == PX_OK) {
+        while (px_record_next(chunk, &record, &length) == PX_OK) {
+            if (each) printf("%.*s\n", (int)length, (const char *)record);
+            records++;
+        }
+        fflush(stdout);
+        if (records > 500) nanosleep(&(struct timespec){0, 5000000}, NULL);
+        if (!each) fprintf(stderr, "so far %lu\n", records);
+        CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_OK);
+    }
+    if (!each) printf("%lu\n", records);
+    CHECK(px_finalize() == PX_OK);
+}
+
+static void prints_each(void) { prints_all(1); }
+static void prints_sum(void) { prints_all(0); }
+
+/* Adds up and sends the sum to rank 0. */
+static void sends_sum(void) {
+    uint64_t sum = 0;
+    px_chunk *chunk;
+    CHECK(px_init(0) == PX_OK);
+    while (px_chunk_next(&chunk) == PX_OK) {
+        sum += px_chunk_length(chunk);
+        nanosleep(&(struct timespec){0, 2000000}, NULL);
+        fprintf(stderr, "so far %lu\n", (unsigned long)sum);
+        CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_OK);
+    }
+    CHECK(px_send(0, 1, &sum, sizeof sum, -1) == PX_OK);
+}
+
 static atomic_ulong emitted;
 
 static void *emits_much_for_each(void *unused) {
@@ -564,7 +602,7 @@ static const struct {
     GUEST(leaves_things), GUEST(forks), GUEST(reads_what_is_cut), GUEST(has_copies),
     GUEST(grows), GUEST(eight), GUEST(moves), GUEST(threads), GUEST(fails), GUEST(garbage),
     GUEST(garbage_later), GUEST(hangs_up), GUEST(tells), GUEST(two_of_us), GUEST(emits_much),
-    GUEST(dies_in), GUEST(liar), GUEST(talks), GUEST(aborts_unheard), GUEST(scribbles), GUEST(sends_descriptors),
+    GUEST(dies_in), GUEST(liar), GUEST(talks), GUEST(prints_each), GUEST(prints_sum), GUEST(sends_sum), GUEST(aborts_unheard), GUEST(scribbles), GUEST(sends_descriptors),
 };
 
 int main(int argc, char **argv) {
