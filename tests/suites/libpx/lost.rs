@@ -106,11 +106,13 @@ fn a_rank_that_dies_of_the_first_message_is_not_started_again() {
         let waits = || processes::is_in_call(of_rank(&job.named("lost"), "0"), libc::SYS_futex);
         said(job, "waits") == 1 && waits()
     });
-    // The agent learns of the message and of the death at once, whichever it looks at first.
-    let (agent, dies) = (job.named("px-agent")[0].pid, of_rank(&job.named("lost"), "0"));
+    // While nobody can take note of it nothing is said, so nobody dies of it.
+    let (agent, ranks) = (job.named("px-agent")[0].pid, job.named("lost"));
     sys::kill(agent, libc::SIGSTOP).unwrap();
     scratch.file("go", "");
-    job.until("it has died", |_| processes::one(dies).is_none_or(|process| process.state == 'Z'));
+    job.until("the sender waits", |_| processes::is_in_call(of_rank(&ranks, "1"), libc::SYS_futex));
+    let dies = processes::one(of_rank(&ranks, "0"));
+    assert!(dies.is_some_and(|process| process.state != 'Z'));
     sys::kill(agent, libc::SIGCONT).unwrap();
     let outcome = job.finish();
     outcome.exits(137).says("rank 0 on `").says("have sent messages to each other");
