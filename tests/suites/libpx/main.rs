@@ -10,6 +10,7 @@
 //! | `tools.rs` | all of them under valgrind and the sanitizers |
 //! | `killed.rs` | SIGKILL at any moment, on one host and on many |
 //! | `jobs.rs` | jobs that a program runs itself |
+//! | `inside.rs` | jobs inside of ranks of a job |
 //! | `talk.rs` | ranks that talk to each other |
 //! | `lost.rs` | ranks that talk, of which one is lost |
 //! | `mpi.rs` | programs of MPI that have jobs run |
@@ -20,6 +21,7 @@
 mod alone;
 mod fed;
 mod hostile;
+mod inside;
 mod jobs;
 mod killed;
 mod lost;
