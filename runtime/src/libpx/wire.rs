@@ -246,7 +246,7 @@ pub enum FromProgram {
         /// Bytes of output that it emitted for it.
         emitted: u64,
     },
-    /// It is about to send its first message to another rank.
+    /// It is about to send its first message to another rank, once the commons say that it may.
     Talks,
     /// It is about to look for its first message from another rank.
     Listens,
