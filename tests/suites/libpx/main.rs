@@ -13,6 +13,7 @@
 //! | `inside.rs` | jobs inside of ranks of a job |
 //! | `talk.rs` | ranks that talk to each other |
 //! | `lost.rs` | ranks that talk, of which one is lost |
+//! | `launched.rs` | programs of a launcher that each have a job of their own run |
 //! | `mpi.rs` | programs of MPI that have jobs run |
 //! | `c/` | the programs, whose checks are in C |
 
@@ -24,6 +25,7 @@ mod hostile;
 mod inside;
 mod jobs;
 mod killed;
+mod launched;
 mod lost;
 mod modes;
 mod mpi;

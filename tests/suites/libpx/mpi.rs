@@ -261,6 +261,7 @@ fn mpi_must_be_there_with_its_threads() {
         agreed("early=1").fails(-15, "MPI_Init_thread");
         agreed("single=1").fails(-16, "rank 1: MPI was initialised with MPI_THREAD_SINGLE");
         agreed("null=1 times=0").fails(-1, "MPI_COMM_NULL");
+        agreed("between=1 times=0").fails(-1, "an intercommunicator");
         agreed("late=1 times=0").fails(-15, "MPI was finalised");
         for report in Run::of(mpi, ranks, "elsewhere=1").input(b"some words\n").reports() {
             assert_eq!(report.one("status"), "-16");

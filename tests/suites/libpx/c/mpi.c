@@ -253,6 +253,18 @@ static int run(px_job *job, int rank)
     return status;
 }
 
+/* Offers a communicator between the first process and all others. */
+static void between_two_groups(px_job *job, int rank, int size)
+{
+    MPI_Comm group, between;
+
+    MPI_Comm_split(MPI_COMM_WORLD, rank == 0, 0, &group);
+    MPI_Intercomm_create(group, 0, MPI_COMM_WORLD, rank == 0 ? 1 : 0, size, &between);
+    tell(px_mpi_job_run(between, job), job);
+    MPI_Comm_free(&between);
+    MPI_Comm_free(&group);
+}
+
 int main(int argc, char **argv)
 {
     int level, size, flag, times = 1, early = PX_OK, own = 0;
@@ -280,6 +292,8 @@ int main(int argc, char **argv)
     fprintf(report, "size %d\n", size);
     if (value_of("null") != NULL)
         tell(px_mpi_job_run(MPI_COMM_NULL, job), job);
+    if (value_of("between") != NULL)
+        between_two_groups(job, task.rank, size);
     /* Nothing of a job's may come to this. */
     MPI_Irecv(&own, 1, MPI_INT, MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &request);
     if (value_of("times") != NULL)
