@@ -172,20 +172,30 @@ fn the_fortran_module_compiles_strictly_from_where_it_was_installed() {
     assert_eq!(scratch.names("."), ["px.mod", "px.o", "px_c.mod", "px_mpi.mod", "px_mpi.o"]);
 }
 
+/// The words that tell a compiler of an MPI, whose headers are found without them, that warnings about
+/// these headers are not ours.
+fn foreign_headers(compiler: &str) -> Vec<String> {
+    let shown = stdout(Command::new(compiler).arg("-show"));
+    let directories = shown.split_whitespace().filter_map(|word| word.strip_prefix("-I"));
+    directories.flat_map(|directory| ["-isystem".to_owned(), directory.to_owned()]).collect()
+}
+
 #[test]
-fn a_program_of_an_mpi_finds_the_library_of_that_mpi_by_pkg_config() {
+fn programs_of_an_mpi_in_c_and_cpp_find_the_library_of_that_mpi_by_pkg_config() {
     let (prefix, scratch) = (installed(), Scratch::new());
-    let source = scratch.file(
-        "early.c",
-        "#include <px_mpi.h>\n\
-         int main(void) { return px_mpi_job_run(MPI_COMM_WORLD, NULL) != PX_ERR_MPI_STATE; }\n",
-    );
+    let text = "#include <px_mpi.h>\n#include <px_mpi.h>\n\
+                int main(void) { return px_mpi_job_run(MPI_COMM_WORLD, NULL) != PX_ERR_MPI_STATE; }\n";
     for mpi in mpis(prefix) {
-        let (compiler, program) = (format!("mpicc.{mpi}"), scratch.at(mpi));
-        let package = ["--cflags", "--libs", &format!("px_mpi_{mpi}")];
-        let mut command = prefix.command(compiler);
-        command.arg("-o").arg(&program).arg(&source).args(prefix.pkg_config(&package));
-        quiet(&mut command);
-        stdout(&mut prefix.command(&program));
+        for (name, language, standard) in [("cc", "c", "-std=c11"), ("cxx", "cpp", "-std=c++17")] {
+            let source = scratch.file(&format!("early.{language}"), text);
+            let (compiler, program) = (format!("mpi{name}.{mpi}"), scratch.at(mpi));
+            let headers = foreign_headers(&compiler);
+            let words = [&compiler, standard].into_iter().chain(headers.iter().map(String::as_str));
+            let package = ["--cflags", "--libs", &format!("px_mpi_{mpi}")];
+            compiled(prefix, &words.collect::<Vec<_>>(), &source, &package, &program);
+            stdout(&mut prefix.command(&program));
+            let needs = stdout(Command::new("readelf").args(["-d", "-W"]).arg(&program));
+            assert!(needs.contains(&format!("[libpx_mpi_{mpi}.so.0]")), "{needs}");
+        }
     }
 }
