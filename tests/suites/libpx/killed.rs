@@ -175,6 +175,22 @@ fn a_chunk_that_kills_its_copy_is_started_three_times() {
 }
 
 #[test]
+fn a_program_is_told_how_often_its_chunk_was_started() {
+    let input = records::numbered(400, 16);
+    let lines: Vec<_> = input.split_inclusive(|&byte| byte == b'\n').collect();
+    let wanted = [&lines[..160].concat(), &b"attempt 3\n"[..], &lines[200..].concat()].concat();
+    for feed in px_tests::Feed::BOTH {
+        for words in ["-np 2 -k", "-np 3 -k --deal dynamic", "-np 2 -k --run per-chunk"] {
+            let job = Job::new("--contract px --chunk-records 40").words(words);
+            let job = with_library(job.arg(compiled("guests")).words("tells_attempts 4"));
+            let outcome = job.fed(feed, &input).run();
+            outcome.ok().says_not("not so").prints(&wanted);
+            assert_eq!(outcome.stderr.matches("killed by signal 9").count(), 2, "{outcome:?}");
+        }
+    }
+}
+
+#[test]
 fn what_ranks_have_said_to_each_other_cannot_be_said_again() {
     let input = records::numbered(RECORDS, 14);
     for (words, ordered) in [("-k", true), ("--order none", false), ("-k --deal dynamic", true)] {

@@ -114,7 +114,10 @@ fn a_guest_finds_what_it_is_promised_and_leaves_things_as_they_are() {
         prints_its_input(guest(words, "inherits").input(&input), &input);
     }
     prints_its_input(guest("-np 2 -k", "inherits").piped(&*input), &input);
-    prints_its_input(guest("-np 2 -k", "leaves_things").input(&input), &input);
+    for talks in ["", "talks"] {
+        let words = format!("leaves_things {talks}");
+        prints_its_input(guest("-np 2 -k", &words).input(&input), &input);
+    }
     prints_its_input(guest("-np 2 -k", "forks").input(&input), &input);
 }
 

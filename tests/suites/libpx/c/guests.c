@@ -167,43 +167,86 @@ static void inherits(void) {
     CHECK(descriptors() == 3 && strcmp(to_where(0), "/dev/null") == 0);
 }
 
-/* What a process has that a library has no business with. */
-static void look_around(char *words, size_t room) {
+/* What a process has that a library has no business with, but for PX_FD. */
+static void look_around(FILE *words) {
     static const char *const LINES[] = {"Umask", "Threads", "SigBlk", "SigIgn", "SigCgt"};
     char directory[4096];
     int subreaper = 0;
     CHECK(getcwd(directory, sizeof directory) != NULL);
     CHECK(prctl(PR_GET_CHILD_SUBREAPER, &subreaper) == 0);
-    int length = snprintf(words, room, "%s dumpable %d subreaper %d\n", directory,
-                          prctl(PR_GET_DUMPABLE), subreaper);
+    fprintf(words, "%s dumpable %d subreaper %d\n", directory, prctl(PR_GET_DUMPABLE), subreaper);
     for (int which = 0; which < RLIM_NLIMITS; which++) {
         struct rlimit limit;
         CHECK(getrlimit(which, &limit) == 0);
-        length += snprintf(words + length, room - (size_t)length, "%ju %ju\n",
-                           (uintmax_t)limit.rlim_cur, (uintmax_t)limit.rlim_max);
+        fprintf(words, "%ju %ju\n", (uintmax_t)limit.rlim_cur, (uintmax_t)limit.rlim_max);
     }
     FILE *status = fopen("/proc/self/status", "r");
     CHECK(status != NULL);
     for (char line[4096]; fgets(line, sizeof line, status) != NULL;)
         for (size_t i = 0; i < sizeof LINES / sizeof *LINES; i++)
-            if (strncmp(line, LINES[i], strlen(LINES[i])) == 0)
-                length += snprintf(words + length, room - (size_t)length, "%s", line);
+            if (strncmp(line, LINES[i], strlen(LINES[i])) == 0) fputs(line, words);
     fclose(status);
+    for (int signal = 1; signal < NSIG; signal++) {
+        struct sigaction action = {.sa_handler = SIG_DFL};
+        if (sigaction(signal, NULL, &action) == 0)
+            fprintf(words, "signal %d %p %x\n", signal, (void *)(uintptr_t)action.sa_handler,
+                    (unsigned)action.sa_flags);
+    }
+    for (int fd = 0; fd <= 2; fd++)
+        fprintf(words, "%d %s %x %x\n", fd, to_where(fd), (unsigned)fcntl(fd, F_GETFL),
+                (unsigned)fcntl(fd, F_GETFD));
+    for (char **one = environ; *one; one++)
+        if (strncmp(*one, "PX_FD=", 6) != 0) fprintf(words, "%s\n", *one);
 }
 
-/* A good guest: what it finds of the process it leaves. */
+static char *surroundings(void) {
+    char *text;
+    size_t length;
+    FILE *words = open_memstream(&text, &length);
+    CHECK(words != NULL);
+    look_around(words);
+    CHECK(fclose(words) == 0);
+    return text;
+}
+
+static void are_as_before(char *before) {
+    char *after = surroundings();
+    CHECK(strcmp(before, after) == 0);
+    free(after);
+}
+
+static void caught(int signal) { (void)signal; }
+
+/* Messages that are buffered, and ones that are not; and waiting that is in vain. */
+static void talk_to_all(void) {
+    static char bytes[3 << 20];
+    static const size_t LENGTHS[] = {8, sizeof bytes};
+    int next = (px_rank() + 1) % px_size(), before = (px_rank() + px_size() - 1) % px_size();
+    for (int i = 0; i < 2; i++) {
+        if (px_rank() == 0) CHECK(px_send(next, 7, bytes, LENGTHS[i], -1) == PX_OK);
+        CHECK(px_recv(before, 7, bytes, sizeof bytes, -1, NULL) == PX_OK);
+        if (px_rank() != 0) CHECK(px_send(next, 7, bytes, LENGTHS[i], -1) == PX_OK);
+    }
+    CHECK(px_recv(PX_ANY_SOURCE, 8, bytes, sizeof bytes, 20, NULL) == PX_ERR_TIMEOUT);
+    CHECK(px_probe(next, 8, 20, NULL) == PX_ERR_TIMEOUT);
+}
+
+/* A good guest: what it finds of the process it leaves. The argument says whether it talks. */
 static void leaves_things(void) {
-    static char before[16384], after[16384];
     umask(027);
-    look_around(before, sizeof before);
+    CHECK(signal(SIGUSR1, caught) != SIG_ERR && signal(SIGURG, SIG_IGN) != SIG_ERR);
+    CHECK(setenv("PX_SOMETHING", "of the program's own", 1) == 0);
+    char *before = surroundings();
     CHECK(strstr(before, "Umask:\t0027") != NULL && strstr(before, "SigCgt") != NULL);
     CHECK(px_init(0) == PX_OK);
+    are_as_before(before);
+    if (argument != NULL && strcmp(argument, "talks") == 0) talk_to_all();
+    are_as_before(before);
     take_all();
-    look_around(after, sizeof after);
-    CHECK(strcmp(before, after) == 0);
+    are_as_before(before);
     CHECK(px_finalize() == PX_OK);
-    look_around(after, sizeof after);
-    CHECK(strcmp(before, after) == 0);
+    are_as_before(before);
+    free(before);
 }
 
 static void forks(void) {
@@ -346,6 +389,24 @@ static void dies_in(void) {
             raise(SIGKILL);
         }
         give_back(chunk);
+    }
+    CHECK(px_finalize() == PX_OK);
+}
+
+/* The chunk with the number that is the argument is too much for it, but for the third time. */
+static void tells_attempts(void) {
+    px_chunk *chunk;
+    CHECK(px_init(0) == PX_OK);
+    while (px_chunk_next(&chunk) == PX_OK) {
+        int attempt = px_chunk_attempt(chunk);
+        CHECK(attempt >= 1 && attempt <= 3);
+        if (px_chunk_index(chunk) != (uint64_t)atoi(argument)) {
+            give_back(chunk);
+            continue;
+        }
+        emit(chunk, attempt < 3 ? "never to be seen\n" : "attempt 3\n");
+        if (attempt < 3) raise(SIGKILL);
+        CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_OK);
     }
     CHECK(px_finalize() == PX_OK);
 }
@@ -602,7 +663,9 @@ static const struct {
     GUEST(leaves_things), GUEST(forks), GUEST(reads_what_is_cut), GUEST(has_copies),
     GUEST(grows), GUEST(eight), GUEST(moves), GUEST(threads), GUEST(fails), GUEST(garbage),
     GUEST(garbage_later), GUEST(hangs_up), GUEST(tells), GUEST(two_of_us), GUEST(emits_much),
-    GUEST(dies_in), GUEST(liar), GUEST(talks), GUEST(prints_each), GUEST(prints_sum), GUEST(sends_sum), GUEST(aborts_unheard), GUEST(scribbles), GUEST(sends_descriptors),
+    GUEST(dies_in), GUEST(tells_attempts), GUEST(liar), GUEST(talks), GUEST(prints_each),
+    GUEST(prints_sum), GUEST(sends_sum), GUEST(aborts_unheard), GUEST(scribbles),
+    GUEST(sends_descriptors),
 };
 
 int main(int argc, char **argv) {
