@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -256,6 +257,41 @@ static void threads(void) {
     CHECK(px_finalize() == PX_OK);
 }
 
+static atomic_int over;
+
+/* What counts no more is an error at any time, whoever has its place now. */
+static void *uses_what_is_released(void *chunk) {
+    while (!over) {
+        CHECK(px_emit(chunk, "lost\n", 5) == PX_ERR_HANDLE);
+        CHECK(px_chunk_attempt(chunk) == PX_ERR_HANDLE);
+        CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_ERR_HANDLE);
+    }
+    return NULL;
+}
+
+/* Whoever uses a chunk of his own does not notice others who use one that was there before. */
+static void stale(void) {
+    pthread_t others[4];
+    px_chunk *chunk;
+    CHECK(px_init(0) == PX_OK);
+    chunk = next();
+    CHECK(px_emit(chunk, px_chunk_data(chunk), px_chunk_length(chunk)) == PX_OK);
+    CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_OK);
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_create(&others[i], NULL, uses_what_is_released, chunk) == 0);
+    while (px_chunk_next(&chunk) == PX_OK) {
+        const void *record;
+        size_t length;
+        while (px_record_next(chunk, &record, &length) == PX_OK)
+            CHECK(px_emit(chunk, record, length) == PX_OK && px_emit(chunk, "\n", 1) == PX_OK);
+        CHECK(px_chunk_data(chunk) != NULL && px_chunk_attempt(chunk) == 1);
+        CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_OK);
+    }
+    over = 1;
+    for (int i = 0; i < 4; i++) CHECK(pthread_join(others[i], NULL) == 0);
+    CHECK(px_finalize() == PX_OK);
+}
+
 /* Descriptors of this process from 0 on that are open, a bit each. */
 static uint64_t descriptors(void) {
     uint64_t open = 0;
@@ -339,7 +375,7 @@ static const struct {
     {"astray", astray},         {"aborts", aborts},
     {"threads", threads},       {"inherits", inherits},
     {"torn", torn},             {"ends", ends},
-    {"prints", prints},
+    {"prints", prints},         {"stale", stale},
 };
 
 int main(int argc, char **argv) {
