@@ -43,6 +43,18 @@ fn compile(mpi: Mpi, program: &Path) {
     quiet(&mut compiler);
 }
 
+/// The same for the sanitizer of addresses, with the transport over MPI, which is C too, in it.
+fn compile_with_sanitizer(mpi: Mpi, program: &Path) {
+    let transport = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bindings-c/mpi/px_mpi.c");
+    let prefix = installed();
+    let mut compiler = prefix.command(mpi.compiler());
+    compiler.args("-std=c11 -g -O1 -pthread -fsanitize=address".split(' '));
+    // As where it is built.
+    compiler.arg("-Wno-stringop-overflow").arg("-o").arg(program).arg(source()).arg(transport);
+    compiler.args(prefix.pkg_config(&["--cflags", "--libs", "px"]));
+    quiet(&mut compiler);
+}
+
 /// What a rank has said about itself: names and values.
 struct Report(String);
 
@@ -67,12 +79,17 @@ struct Run {
     ranks: usize,
     words: Vec<String>,
     scratch: Scratch,
+    program: PathBuf,
+    /// Words before the program of each rank.
+    before: Vec<String>,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Run {
     fn of(mpi: Mpi, ranks: usize, words: &str) -> Run {
         let words = words.split_whitespace().map(str::to_owned).collect();
-        Run { mpi, ranks, words, scratch: Scratch::new() }
+        let (scratch, program) = (Scratch::new(), compiled(mpi));
+        Run { mpi, ranks, words, scratch, program, before: Vec::new(), variables: Vec::new() }
     }
 
     fn word(mut self, name: &str, value: &Path) -> Run {
@@ -86,17 +103,17 @@ impl Run {
     }
 
     fn job(&self) -> Job {
-        let mut job = Job::new("").program(compiled(self.mpi));
-        for word in &self.words {
-            job = job.arg(word);
-        }
+        let mut job = Job::new("").program(&self.program);
+        job = self.words.iter().fold(job, Job::arg);
+        job = self.variables.iter().fold(job, |job, (name, value)| job.env(name, value));
         job = job.arg(format!("report={}", self.scratch.at("report").display()));
         let launcher: &[&str] = match self.mpi {
             Mpi::Open => &["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"],
             Mpi::Mpich => &[],
         };
         let ranks = self.ranks.to_string();
-        let before = [&[self.mpi.launcher()], launcher, &["-n", &ranks]].concat();
+        let before: Vec<&str> = self.before.iter().map(String::as_str).collect();
+        let before = [&[self.mpi.launcher()], launcher, &["-n", &ranks], &before].concat();
         job.env("LD_LIBRARY_PATH", installed().at("lib")).under(&before)
     }
 
@@ -290,6 +307,68 @@ fn a_rank_that_dies_takes_the_job_with_it() {
         outcome.check(outcome.status != Status::Exited(0), || "wanted a failure".to_owned());
         wait_until_gone(&mark, BOUND);
     });
+}
+
+/// What a tool has seen in libraries that are an MPI's, or that one uses, is not looked at.
+const OF_MPI: [&str; 6] = ["libmpi", "libopen-", "libpmix", "libevent", "libhwloc", "libuc"];
+
+/// What a program ends with in which a tool has found something.
+const FOUND: i32 = 98;
+
+/// Runs that go well and that do not, each of which ends with status 0 under a tool too.
+fn tools_find_nothing(mpi: Mpi, look: impl Fn(Run) -> Run) {
+    let input = text();
+    let run = look(Run::of(mpi, 2, "chunk=20000")).input(&input);
+    let output = run.scratch.at("output");
+    let run = run.word("output", &output);
+    assert_eq!(run.agrees().status, 0);
+    assert!(fs::read(output).unwrap() == counted(&input), "{mpi:?}");
+    look(Run::of(mpi, 2, "chunk=20000 fails=1")).input(&input).agrees().fails(-19, "rank 1");
+    look(Run::of(mpi, 2, "uncalled=1")).input(b"some words\n").agrees().fails(-1, "rank 1: ");
+}
+
+#[test]
+fn valgrind_finds_nothing_but_what_is_of_the_mpi() {
+    let suppressed = |kind: &str, frame: &str| format!("{{\n mpi\n {kind}\n ...\n {frame}\n}}\n");
+    let mut text = suppressed("Memcheck:Leak", "fun:_dl_init");
+    for library in OF_MPI {
+        let frame = format!("obj:*/{library}*");
+        text += &suppressed("Memcheck:Leak", &frame);
+        // What it sends of its own is in part never set.
+        text += &suppressed("Memcheck:Param\n writev(vector[...])", &frame);
+    }
+    for mpi in Mpi::BOTH {
+        tools_find_nothing(mpi, |mut run| {
+            let suppressions = run.scratch.file("suppressions", &text);
+            run.before = vec![
+                "valgrind".to_owned(),
+                "--quiet".to_owned(),
+                format!("--error-exitcode={FOUND}"),
+                "--leak-check=full".to_owned(),
+                format!("--suppressions={}", suppressions.display()),
+            ];
+            run
+        });
+    }
+}
+
+#[test]
+fn the_sanitizer_of_addresses_finds_nothing_but_what_is_of_the_mpi() {
+    let scratch = Scratch::new();
+    let text: String = OF_MPI.iter().map(|library| format!("leak:{library}\n")).collect();
+    let suppressions = scratch.file("suppressions", text);
+    for mpi in Mpi::BOTH {
+        let program = scratch.at(mpi.compiler());
+        compile_with_sanitizer(mpi, &program);
+        tools_find_nothing(mpi, |mut run| {
+            run.program.clone_from(&program);
+            // Through code without frame pointers, too.
+            let told = format!("exitcode={FOUND}:fast_unwind_on_malloc=0");
+            let leaks = format!("print_suppressions=0:suppressions={}", suppressions.display());
+            run.variables = vec![("ASAN_OPTIONS", told), ("LSAN_OPTIONS", leaks)];
+            run
+        });
+    }
 }
 
 #[test]

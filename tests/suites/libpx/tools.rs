@@ -4,20 +4,21 @@
 //! Valgrind looks after libpx as it is installed. The sanitizers need code that was compiled for them:
 //! the programs are by the C compiler, and libpx is where the Rust toolchain has what it takes.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use px_tests::installed::{installed, quiet};
 use px_tests::job::{Feed, Job};
 use px_tests::lab::not_run;
-use px_tests::{Outcome, Scratch, Status, binary};
+use px_tests::{Outcome, Scratch, binary};
 
 use crate::{compiled, lines, sources};
 
 /// What a program ends with in which a tool has found something.
 const FOUND: i32 = 98;
 
-/// Programs that are started by nobody.
+/// Programs that are started by nobody and read lines.
 const ALONE: [&str; 13] = [
     "copy",
     "copy private hold=8 whole",
@@ -34,31 +35,46 @@ const ALONE: [&str; 13] = [
     "anything 4 1000 8 INPUT",
 ];
 
-/// Words of pxrun, and programs that it starts.
-const FED: [(&str, &str); 23] = [
-    ("-np 2 -k", "relay hold=8"),
-    ("-np 2 -k --chunk-size 30k", "relay large private"),
-    ("-np 2 -k --run per-chunk --chunk-size 100k", "relay"),
-    ("-np 2 -k", "guests keeps"),
-    ("-np 2 -k", "guests keeps_the_last"),
-    ("-np 2 -k", "guests finalizes_with_chunks"),
-    ("-np 2 -k", "guests ends_unfinalized"),
-    ("-np 2 -k", "guests forks"),
-    ("-np 2 -k --chunk-size 5k", "guests eight"),
-    ("-np 2 -k --chunk-size 9k", "guests moves"),
-    ("-np 2 -k --chunk-size 9k", "guests threads"),
-    ("-np 2 -k", "guests hangs_up"),
-    ("-np 2 --keep-going", "guests fails"),
-    ("-np 2 --keep-going", "anything 5 1500 1 INPUT"),
-    ("-np 3 --keep-going", "anything 6 500 4 INPUT"),
-    ("-np 3 --keep-going --run per-chunk --chunk-size 100k", "anything 7 300 2 INPUT"),
-    ("-np 3", "talk ring"),
-    ("-np 2", "talk threads"),
-    ("-np 2", "talk timeouts"),
-    ("-np 2", "talk chaos 300"),
-    ("-np 2", "talk truncated"),
-    ("-np 2", "talk arguments"),
-    ("-np 2", "talk gone"),
+/// Words of pxrun, a program that it starts, and the status that the job has.
+const FED: [(&str, &str, i32); 26] = [
+    ("-np 2 -k", "relay hold=8", 0),
+    ("-np 2 -k --chunk-size 30k", "relay large private", 0),
+    ("-np 2 -k --run per-chunk --chunk-size 100k", "relay", 0),
+    ("-np 2 -k", "guests keeps", 125),
+    ("-np 2 -k", "guests keeps_the_last", 125),
+    ("-np 2 -k", "guests finalizes_with_chunks", 125),
+    ("-np 2 -k", "guests ends_unfinalized", 0),
+    ("-np 2 -k", "guests forks", 0),
+    ("-np 2 -k --chunk-size 5k", "guests eight", 0),
+    ("-np 2 -k --chunk-size 9k", "guests moves", 0),
+    ("-np 2 -k --chunk-size 9k", "guests threads", 0),
+    ("-np 2 -k", "guests hangs_up", 125),
+    ("-np 2 --keep-going", "guests fails", 125),
+    // These give back chunks as failed, and the last one none.
+    ("-np 2 --keep-going", "anything 5 1500 1 INPUT", 125),
+    ("-np 3 --keep-going", "anything 6 500 4 INPUT", 125),
+    ("-np 3 --keep-going --run per-chunk --chunk-size 100k", "anything 8 600 1 INPUT", 0),
+    ("-np 3", "talk ring", 0),
+    ("-np 2", "talk order", 0),
+    ("-np 3", "talk any", 0),
+    ("-np 3", "talk flood", 0),
+    ("-np 2", "talk threads", 0),
+    ("-np 2", "talk timeouts", 0),
+    ("-np 2", "talk chaos 300", 0),
+    ("-np 2", "talk truncated", 0),
+    ("-np 2", "talk arguments", 0),
+    ("-np 2", "talk gone", 0),
+];
+
+/// Programs that run jobs of their own, and what they say of them.
+const JOBS: [(&str, &str); 7] = [
+    ("job ranks=2 order=1 chunk-size=100000 output-fd=1 input=INPUT -- cat", "run 0\n"),
+    ("job ranks=2 output-callback=1000 input=INPUT -- cat", "run -19\n"),
+    ("job ranks=2 input=INPUT -- false", "run -19\n"),
+    ("job twice map=lines ranks=3 order=1 chunk-size=50000 output-callback input=INPUT", "run 0\n"),
+    ("job map=check ranks=4 chunk-records=500 output-fd=1 input=INPUT", "run 0\n"),
+    ("job map=fork ranks=2 chunk-records=500 output-fd=1 input=INPUT", "run 0\n"),
+    ("job map=fail ranks=2 chunk-records=50 output-fd=1 input=INPUT", "run -19\n"),
 ];
 
 /// A way to look after programs.
@@ -69,52 +85,91 @@ struct Tool<'a> {
     says: &'a str,
     /// The variable by which it is told what to do, and the words.
     told: (&'a str, String),
-    /// Whether the program may start jobs of its own.
-    has_helper: bool,
+    /// Whether it knows that processes which share their memory share nothing else.
+    knows_processes: bool,
+}
+
+/// What the programs read.
+struct Given {
+    scratch: Scratch,
+    input: Vec<u8>,
+    path: PathBuf,
+    count: String,
+    /// Of more chunks than a program may hold.
+    many: Vec<u8>,
+}
+
+impl Given {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let input = lines(3_000, "no end\n");
+        let path = scratch.file("input", &input);
+        let count = input.iter().filter(|byte| **byte == b'\n').count().to_string();
+        Given { scratch, input, path, count, many: lines(60_000, "") }
+    }
 }
 
 impl Tool<'_> {
     /// Runs all programs; none of them gives the tool anything to say.
     fn finds_nothing(&self) {
-        let scratch = Scratch::new();
-        let input = lines(3_000, "no end\n");
-        let path = scratch.file("input", &input);
-        let count = input.iter().filter(|byte| **byte == b'\n').count().to_string();
-        let words = |job: Job, words: &str| {
-            let (name, more) = words.split_once(' ').unwrap_or((words, ""));
-            let job = (self.start)(job, name);
-            let job =
-                more.split(' ').filter(|word| !word.is_empty()).fold(job, |job, word| match word {
-                    "INPUT" => job.arg(&path),
-                    "COUNT" => job.arg(&count),
-                    _ => job.arg(word),
-                });
-            let helper = if self.has_helper { binary::pxrun() } else { "/no/such/helper".into() };
-            job.env(self.told.0, &self.told.1)
-                .env("PX_HELPER", helper)
-                .env("LD_LIBRARY_PATH", installed().at("lib"))
-        };
+        let given = Given::new();
         // It would see it.
-        let outcome = words(Job::new("").program("env"), "wrong").run();
-        outcome.exits(FOUND).says(self.says);
+        self.alone(&given, "wrong").run().exits(FOUND).says(self.says);
         for program in ALONE {
             for feed in Feed::BOTH {
-                let job = words(Job::new("").program("env"), program);
-                self.judge(&job.fed(feed, &input).run(), &[0]);
+                self.judge(self.alone(&given, program).fed(feed, &given.input), 0);
             }
         }
-        for (options, program) in FED {
-            let job = words(Job::new("--contract px").words(options), program);
-            self.judge(&job.fed(Feed::File, &input).run(), &[0, 125]);
+        for (options, program, status) in FED {
+            let job = Job::new("--contract px").words(options);
+            self.judge(self.words(&given, job, program).fed(Feed::File, &given.input), status);
+        }
+        self.finds_nothing_where_things_are_not_as_usual(&given);
+        for (program, says) in JOBS {
+            self.judge(self.alone(&given, program), 0).says(says);
+        }
+        // They look at all that a process has.
+        for command in ["guest INPUT", "guest INPUT cat"].iter().filter(|_| self.knows_processes) {
+            self.judge(self.alone(&given, command), 0);
         }
     }
 
-    fn judge(&self, outcome: &Outcome, statuses: &[i32]) {
-        outcome.says_not(self.says).says_not("not so").says_not("panicked");
-        let Status::Exited(status) = outcome.status else { panic!("{}", outcome.seen()) };
-        outcome.check(status != FOUND && statuses.contains(&status), || {
-            format!("wanted one of {statuses:?}")
-        });
+    fn finds_nothing_where_things_are_not_as_usual(&self, given: &Given) {
+        let alone = |words: &str| self.alone(given, words);
+        self.judge(alone("checks held").input(&given.many), 0);
+        let path = given.scratch.file("changes", &given.many);
+        self.judge(alone("checks changed").arg(&path).input_file(&path), 0);
+        self.judge(alone("checks unreadable").stdin(File::open("/").unwrap()), 0);
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        self.judge(alone("checks unwritable").input("one\n").stdout(full), 0);
+        self.judge(alone("checks foreign PMI_SIZE").env("PMI_SIZE", "8"), 0);
+        self.judge(alone("checks astray").env("PX_FD", "1000"), 0);
+        self.judge(alone("checks aborts why").input("one\n"), 7);
+        let job = self.words(given, Job::new("--contract px -np 2"), "checks aborts why");
+        self.judge(job.input(&given.input), 7);
+        let job = self.words(given, Job::new("-np 3 -k"), "checks not_fed 3");
+        self.judge(job.input("one\ntwo\nthree\n"), 0);
+    }
+
+    /// A program and its words, started by nobody.
+    fn alone(&self, given: &Given, words: &str) -> Job {
+        self.words(given, Job::new("").program("env"), words)
+    }
+
+    /// A program and its words, as the rest of a command line.
+    fn words(&self, given: &Given, job: Job, words: &str) -> Job {
+        let (name, more) = words.split_once(' ').unwrap_or((words, ""));
+        let path = given.path.display().to_string();
+        let more = more.replace("INPUT", &path).replace("COUNT", &given.count);
+        let job = (self.start)(job, name).words(&more).env(self.told.0, &self.told.1);
+        job.env("LD_LIBRARY_PATH", installed().at("lib")).env("PX_HELPER", binary::pxrun())
+    }
+
+    #[track_caller]
+    fn judge(&self, job: Job, status: i32) -> Outcome {
+        let outcome = job.run();
+        outcome.says_not(self.says).says_not("not so").says_not("panicked").exits(status);
+        outcome
     }
 }
 
@@ -130,7 +185,7 @@ fn valgrind_finds_nothing() {
     ];
     let start = |job: Job, name: &str| memcheck.iter().fold(job, Job::arg).arg(compiled(name));
     let told = ("VALGRIND_OPTS", String::new());
-    Tool { start: &start, says: "==", told, has_helper: true }.finds_nothing();
+    Tool { start: &start, says: "==", told, knows_processes: true }.finds_nothing();
 }
 
 /// A sanitizer, and what the toolchain calls it.
@@ -151,16 +206,20 @@ impl Sanitizer {
         if program.exists() {
             return program;
         }
-        let object = scratch.at(&format!("{name}.o"));
         let sanitize = format!("-fsanitize={}", self.name);
-        let mut compiler = installed().command("cc");
-        compiler.args("-std=c11 -D_POSIX_C_SOURCE=200809L -g -O1 -pthread -c".split(' '));
-        compiler.arg(&sanitize).arg("-o").arg(&object).arg(sources().join(format!("{name}.c")));
-        compiler.args(installed().pkg_config(&["--cflags", "px"]));
-        quiet(&mut compiler);
+        let object = |name: &str, words: &[&str]| {
+            let object = scratch.at(&format!("{name}.o"));
+            let mut compiler = installed().command("cc");
+            compiler.args("-std=c11 -D_POSIX_C_SOURCE=200809L -g -O1 -pthread -c".split(' '));
+            compiler.args(words).arg("-o").arg(&object).arg(sources().join(format!("{name}.c")));
+            compiler.args(installed().pkg_config(&["--cflags", "px"]));
+            quiet(&mut compiler);
+            object
+        };
         let mut linker = installed().command("cc");
-        linker.arg("-o").arg(&program).arg(&object).args(library).arg("-pthread");
-        linker.args(links.then_some(sanitize));
+        linker.arg("-o").arg(&program).arg(object(name, &[&sanitize]));
+        linker.args(self.whole.then(|| object("clone", &[])));
+        linker.args(library).arg("-pthread").args(links.then_some(sanitize));
         quiet(&mut linker);
         program
     }
@@ -169,11 +228,17 @@ impl Sanitizer {
         let scratch = Scratch::new();
         let start = |job: Job, name: &str| job.arg(self.compile(name, &scratch, library, links));
         let name = format!("{}SAN_OPTIONS", &self.runtime[..1].to_uppercase());
-        // What is not compiled for it takes its locks unseen.
-        let told = format!("exitcode={FOUND}:ignore_noninstrumented_modules={}", u8::from(links));
-        let told = (&*name, if self.whole { told } else { format!("exitcode={FOUND}") });
-        // A process that shares the memory of another is more than the one for threads can follow.
-        Tool { start: &start, says: "Sanitizer: ", told, has_helper: !self.whole }.finds_nothing();
+        let mut told = format!("exitcode={FOUND}");
+        if self.whole {
+            // What is not compiled for it takes its locks unseen. And a program that is about to
+            // start has descriptors of its own, under numbers that others of this process have too.
+            let apart = scratch.file("apart", "race:px_runtime::sys::apart::program\n");
+            told += &format!(":ignore_noninstrumented_modules={}", u8::from(links));
+            told += &format!(":suppressions={}", apart.display());
+        }
+        // Nor does it tell the one's signal handlers from the other's.
+        let (told, knows_processes) = ((&*name, told), !self.whole);
+        Tool { start: &start, says: "Sanitizer: ", told, knows_processes }.finds_nothing();
     }
 
     /// The words that add a libpx that was compiled for it.

@@ -276,6 +276,8 @@ int main(int argc, char **argv)
     words = argv + argc - (argc > 1 ? argc - 1 : 0);
     snprintf(name, sizeof name, "%s.%d", value_of("report"), task.rank);
     report = fopen(name, "w");
+    /* A tool may end processes that libpx starts as if their buffers were their own. */
+    setvbuf(report, NULL, _IOLBF, BUFSIZ);
     task.fails = is_for("fails", task.rank);
     task.dies = is_for("dies", task.rank);
     task.naps = is_for("naps", task.rank);
