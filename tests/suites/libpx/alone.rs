@@ -161,14 +161,6 @@ fn threads_take_chunks_beside_each_other() {
 }
 
 #[test]
-fn a_released_handle_is_in_the_way_of_nobody_who_has_one_of_his_own() {
-    let input = lines(60_000, "");
-    for feed in Feed::BOTH {
-        prints_its_input(alone("checks", "stale").fed(feed, &input), &input);
-    }
-}
-
-#[test]
 fn whatever_is_called_in_whatever_order_answers_with_a_status() {
     let input = lines(20_000, "");
     for seed in 0..40 {

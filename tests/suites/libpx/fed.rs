@@ -99,6 +99,15 @@ fn what_is_called_wrongly_is_a_status_under_pxrun_too() {
 }
 
 #[test]
+fn a_released_handle_is_in_the_way_of_nobody_who_has_one_of_his_own() {
+    let input = lines(20_000, "");
+    for feed in Feed::BOTH {
+        let words = "-np 1 -k --chunk-records 1";
+        prints_its_input(fed(words, "checks", "stale").fed(feed, &input), &input);
+    }
+}
+
+#[test]
 fn a_random_program_ends_in_good_order_or_is_a_failed_copy() {
     let input = lines(9_000, "");
     for seed in 0..12 {
