@@ -97,14 +97,21 @@ static int takes_output(const void *bytes, size_t length, void *user) {
     return any(30) == 0;
 }
 
+/* Another thread may have guessed the handle, and be at it for a moment. */
 static int takes_chunk(px_chunk *chunk, void *user) {
-    CHECK(user == &null && px_chunk_data(chunk) != NULL && px_chunk_length(chunk) > 0);
-    CHECK(px_chunk_index(chunk) < UINT64_MAX && px_chunk_attempt(chunk) >= 1);
     const void *record;
     size_t length, records = 0;
-    while (px_record_next(chunk, &record, &length) == PX_OK && records++ < 100)
-        CHECK(px_emit(chunk, record, length) == PX_OK);
-    CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_ERR_HANDLE);
+    int status;
+    CHECK(user == &null);
+    while (px_chunk_data(chunk) == NULL || px_chunk_length(chunk) == 0) sched_yield();
+    while (px_chunk_index(chunk) == UINT64_MAX || px_chunk_attempt(chunk) < 1) sched_yield();
+    while (records++ < 100 && (status = px_record_next(chunk, &record, &length)) != PX_END) {
+        CHECK(status == PX_OK || status == PX_ERR_BUSY);
+        while ((status = px_emit(chunk, record, length)) == PX_ERR_BUSY) sched_yield();
+        CHECK(status == PX_OK);
+    }
+    status = px_chunk_release(chunk, PX_COMMIT);
+    CHECK(status == PX_ERR_HANDLE || status == PX_ERR_BUSY);
     return any(20) ? PX_COMMIT : any_int();
 }
 
