@@ -262,7 +262,12 @@ fn become_agent(undertaking: Undertaking, post: Post) -> ! {
         Err(_) => exit_now(i32::from(OWN)),
     };
     px_runtime::sys::memory::return_large_buffers();
-    let told = conclude((undertaking.work)(post));
+    let ended = (undertaking.work)(post);
+    if matches!(ended, Err(Ended::Engine(EngineError::Orphaned(_)))) {
+        // Who is left of the three says so.
+        exit_now(i32::from(OWN));
+    }
+    let told = conclude(ended);
     tell_cpu(&report);
     match told {
         Some(Verdict::Status(status)) => tell(&report, STATUS, u64::from(status), 0),
