@@ -3,10 +3,12 @@
 //!
 //! So a handle that was released, copied wrong or made up is told from one that counts, whatever a
 //! program does with it. A slot is a lock that nobody waits for: who comes while another thread is
-//! inside is told so, and a panic inside leaves the slot poisoned.
+//! inside is told so, and a panic inside leaves the slot poisoned. A thread whose handle has just been
+//! released may still have the lock for a moment, to find that out; who has the slot's handle now
+//! waits for that, and is told nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockWriteGuard, TryLockError};
+use std::sync::{PoisonError, RwLock, TryLockError};
 
 use crate::status::{Fault, PX_ERR_BUSY, PX_ERR_HANDLE, PX_ERR_POISONED};
 
@@ -25,7 +27,10 @@ pub struct Table<T, const N: usize> {
 struct Slot<T> {
     /// Told without the lock: whoever looks for a free slot must not be in the way of one in use.
     in_use: AtomicBool,
+    /// Counts each value that came and each that went.
     uses: AtomicUsize,
+    /// Threads that are inside with a handle that counts.
+    inside: AtomicUsize,
     value: RwLock<Option<Box<T>>>,
 }
 
@@ -37,10 +42,33 @@ pub struct Taken<T> {
     pub poisoned: bool,
 }
 
+/// The lock of a slot, as it was found.
+enum Entered<'a, G> {
+    Well(G, Inside<'a>),
+    Poisoned(G, Inside<'a>),
+}
+
+/// A thread that is inside of a slot, as long as this lives.
+struct Inside<'a>(&'a AtomicUsize);
+
+impl<'a> Inside<'a> {
+    fn new<T>(slot: &'a Slot<T>) -> Self {
+        slot.inside.fetch_add(1, Ordering::SeqCst);
+        Inside(&slot.inside)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl<T> Slot<T> {
     const fn new() -> Slot<T> {
-        let (in_use, uses) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Slot { in_use, uses, value: RwLock::new(None) }
+        let in_use = AtomicBool::new(false);
+        let (uses, inside) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Slot { in_use, uses, inside, value: RwLock::new(None) }
     }
 }
 
@@ -62,7 +90,7 @@ impl<T, const N: usize> Table<T, N> {
             if !slot.in_use.swap(true, Ordering::Acquire) {
                 let mut place = slot.value.write().unwrap_or_else(PoisonError::into_inner);
                 *place = Some(value);
-                let uses = slot.uses.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+                let uses = slot.uses.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
                 return Ok(uses << (KIND_BITS + SLOT_BITS) | number << KIND_BITS | self.kind);
             }
         }
@@ -75,14 +103,11 @@ impl<T, const N: usize> Table<T, N> {
     /// `PX_ERR_HANDLE`, `PX_ERR_BUSY`, `PX_ERR_POISONED`.
     pub fn look<R>(&self, token: usize, work: impl FnOnce(&T) -> R) -> Result<R, Fault> {
         let slot = self.slot(token)?;
-        match slot.value.try_read() {
-            Ok(place) if self.is_current(slot, token) => {
-                place.as_deref().map(work).ok_or_else(|| self.unknown())
-            }
-            Ok(_) => Err(self.unknown()),
-            Err(TryLockError::WouldBlock) => Err(self.busy()),
-            Err(TryLockError::Poisoned(_)) => Err(self.poisoned()),
-        }
+        let (place, _inside) = match self.enter(slot, token, || slot.value.try_read())? {
+            Entered::Well(place, inside) => (place, inside),
+            Entered::Poisoned(..) => return Err(self.poisoned()),
+        };
+        place.as_deref().map(work).ok_or_else(|| self.unknown())
     }
 
     /// Lets `work` change the value of `token`, alone.
@@ -95,15 +120,11 @@ impl<T, const N: usize> Table<T, N> {
         work: impl FnOnce(&mut T) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
         let slot = self.slot(token)?;
-        match slot.value.try_write() {
-            Ok(mut place) if self.is_current(slot, token) => match place.as_deref_mut() {
-                Some(value) => work(value),
-                None => Err(self.unknown()),
-            },
-            Ok(_) => Err(self.unknown()),
-            Err(TryLockError::WouldBlock) => Err(self.busy()),
-            Err(TryLockError::Poisoned(_)) => Err(self.poisoned()),
-        }
+        let (mut place, _inside) = match self.enter(slot, token, || slot.value.try_write())? {
+            Entered::Well(place, inside) => (place, inside),
+            Entered::Poisoned(..) => return Err(self.poisoned()),
+        };
+        work(place.as_deref_mut().ok_or_else(|| self.unknown())?)
     }
 
     /// Takes the value of `token` out; the token counts no more.
@@ -120,19 +141,47 @@ impl<T, const N: usize> Table<T, N> {
     /// As those of [`take`](Self::take).
     pub fn take_if(&self, token: usize, may: impl FnOnce(&T) -> bool) -> Result<Taken<T>, Fault> {
         let slot = self.slot(token)?;
-        let (mut place, poisoned): (RwLockWriteGuard<'_, _>, _) = match slot.value.try_write() {
-            Ok(place) => (place, false),
-            Err(TryLockError::Poisoned(place)) => (place.into_inner(), true),
-            Err(TryLockError::WouldBlock) => return Err(self.busy()),
-        };
-        if !self.is_current(slot, token) || !place.as_deref().is_some_and(may) {
+        let (mut place, inside, poisoned) =
+            match self.enter(slot, token, || slot.value.try_write())? {
+                Entered::Well(place, inside) => (place, inside, false),
+                Entered::Poisoned(place, inside) => (place, inside, true),
+            };
+        if !place.as_deref().is_some_and(may) {
             return Err(self.unknown());
         }
         let value = place.take().ok_or_else(|| self.unknown())?;
+        // From now on its token is none, though nobody has another one yet.
+        slot.uses.fetch_add(1, Ordering::SeqCst);
         slot.value.clear_poison();
-        drop(place);
+        drop((inside, place));
         slot.in_use.store(false, Ordering::Release);
         Ok(Taken { value, poisoned })
+    }
+
+    /// Takes the lock of a slot for who has its handle.
+    fn enter<'a, G>(
+        &self,
+        slot: &'a Slot<T>,
+        token: usize,
+        try_lock: impl Fn() -> Result<G, TryLockError<G>>,
+    ) -> Result<Entered<'a, G>, Fault> {
+        loop {
+            let tried = try_lock();
+            if !self.is_current(slot, token) {
+                return Err(self.unknown());
+            }
+            match tried {
+                Ok(place) => return Ok(Entered::Well(place, Inside::new(slot))),
+                Err(TryLockError::Poisoned(place)) => {
+                    return Ok(Entered::Poisoned(place.into_inner(), Inside::new(slot)));
+                }
+                Err(TryLockError::WouldBlock) if slot.inside.load(Ordering::SeqCst) > 0 => {
+                    return Err(self.busy());
+                }
+                // Whoever has it has no handle that counts, or leaves, or is about to be inside.
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            }
+        }
     }
 
     fn slot(&self, token: usize) -> Result<&Slot<T>, Fault> {
@@ -143,7 +192,7 @@ impl<T, const N: usize> Table<T, N> {
     }
 
     fn is_current(&self, slot: &Slot<T>, token: usize) -> bool {
-        let uses = slot.uses.load(Ordering::Relaxed) << (KIND_BITS + SLOT_BITS);
+        let uses = slot.uses.load(Ordering::SeqCst) << (KIND_BITS + SLOT_BITS);
         uses == token >> (KIND_BITS + SLOT_BITS) << (KIND_BITS + SLOT_BITS)
     }
 
