@@ -15,8 +15,8 @@ use crate::status::{Fault, PX_ERR_INPUT_CHANGED, PX_ERR_PROTOCOL};
 /// program would wait long for bytes that it may never look at.
 const POPULATED: usize = 4 << 20;
 
-/// What is mapped at once, in bytes, of which a chunk is a part: much less than it would cost to map
-/// each chunk by itself, and so much that the kernel can do it in large pages.
+/// What is mapped at once, in bytes, and has many chunks in it: so much that the kernel can use large
+/// pages and few calls are needed, and little beside what a process may have of addresses.
 const WINDOW: u64 = 64 << 20;
 /// Where windows begin, in bytes: where large pages do.
 const ALIGNED: u64 = 2 << 20;
@@ -102,7 +102,7 @@ impl Held {
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Held::Mapped(mapping, part, _) => mapping.bytes().get(part.clone()).unwrap_or_default(),
+            Held::Mapped(mapping, part, _) => &mapping.bytes()[part.clone()],
             Held::Copied(own, _) | Held::Received(own) => own.bytes(),
         }
     }

@@ -5,7 +5,7 @@
 //! program does with it. A slot is a lock that nobody waits for: who comes while another thread is
 //! inside is told so, and a panic inside leaves the slot poisoned. A thread whose handle has just been
 //! released may still have the lock for a moment, to find that out; who has the slot's handle now
-//! waits for that, and is told nothing.
+//! waits for it to be gone.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, TryLockError};
