@@ -116,7 +116,7 @@ impl Voice {
     /// which something was said.
     fn may_talk(&self, patience: Patience) -> Result<(), Fault> {
         let member = self.talk.member();
-        if member.front().is_allowed() {
+        if member.is_allowed() {
             return Ok(());
         }
         self.talks.once(self.link(), FromProgram::Talks)?;

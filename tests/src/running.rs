@@ -15,7 +15,7 @@ use crate::sys;
 
 /// How long the processes of a job that has ended may still be seen; generous, since the sharp
 /// bound has a suite of its own.
-const GONE: Duration = Duration::from_secs(10);
+const GONE: Duration = Duration::from_secs(60);
 
 /// A started job. Dropped before its end, it is killed with everything it started.
 #[derive(Debug)]

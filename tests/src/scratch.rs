@@ -4,6 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
@@ -42,6 +43,23 @@ impl Scratch {
         let path = self.at(name);
         let mut file = File::create(&path).expect("a file");
         file.write_all(bytes.as_ref()).expect("write");
+        path
+    }
+
+    /// Makes a program of a script's or a binary's bytes, and returns its path.
+    ///
+    /// Another process writes it: what this one holds open for writing a fork of another test might
+    /// hold a moment longer, and then it could not be executed.
+    pub fn program(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.at(name);
+        let mut writer = Command::new("install")
+            .args(["-m", "755", "/dev/stdin"])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("install");
+        writer.stdin.take().expect("a pipe").write_all(bytes.as_ref()).expect("write");
+        assert!(writer.wait().expect("a child").success(), "install {}", path.display());
         path
     }
 

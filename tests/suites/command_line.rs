@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use px_tests::{Job, Scratch, records};
 use rustix::thread::{CpuSet, sched_getaffinity};
@@ -58,9 +57,7 @@ fn oversubscribe_is_ranks_a_core() {
 fn a_working_directory_is_meant_from_where_pxrun_is_started() {
     let scratch = Scratch::new();
     let directory = fs::canonicalize(scratch.directory("below")).unwrap();
-    let here = directory.join("here");
-    fs::write(&here, "#!/bin/sh\necho it is here\n").unwrap();
-    fs::set_permissions(&here, fs::Permissions::from_mode(0o755)).unwrap();
+    scratch.program("below/here", "#!/bin/sh\necho it is here\n");
     for options in ["-np 1", "-H localhost:1"] {
         let job = Job::new(options).words("--wdir below").directory(scratch.path());
         job.sh("pwd -P").input("").run().ok().prints(format!("{}\n", directory.display()));
@@ -108,8 +105,7 @@ fn an_unknown_option_is_an_error_that_names_the_nearest() {
 #[test]
 fn a_command_that_begins_with_a_dash_needs_two() {
     let scratch = Scratch::new();
-    let odd = scratch.file("-odd", "#!/bin/sh\necho odd\n");
-    fs::set_permissions(&odd, PermissionsExt::from_mode(0o755)).unwrap();
+    scratch.program("-odd", "#!/bin/sh\necho odd\n");
     let job = |words: &str| Job::new(words).env("PATH", scratch.path()).input("");
     job("-n 1 -odd").run().own_error();
     job("-n 1 -- -odd").run().ok().prints("odd\n");

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -63,19 +62,8 @@ fn sequential(script: &str, arguments: &[&Path]) -> Vec<u8> {
 
 /// The `pxrun` under test as it is, and one that starts five copies on however few cores.
 fn launchers(scratch: &Scratch) -> [PathBuf; 2] {
-    let five = scratch.at("pxrun-five");
-    // Another process writes it: what this one holds open for writing, a fork of another test
-    // might hold a moment longer, and then it could not be run.
-    let mut writer = Command::new("install")
-        .args(["-m", "755", "/dev/stdin"])
-        .arg(&five)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
     let script = format!("#!/bin/sh\nexec '{}' -np 5 \"$@\"\n", binary::pxrun().display());
-    writer.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    assert!(writer.wait().unwrap().success());
-    [binary::pxrun(), five]
+    [binary::pxrun(), scratch.program("pxrun-five", script)]
 }
 
 /// Runs a script over each input, with each launcher, and wants what `wanted` says.

@@ -148,6 +148,7 @@ fn a_host_without_power_is_silent_and_knows_nobody_afterwards() {
         let host = lab.host(1);
         let mut stream = greeted(&lab, host);
         let mut sleeper = host.command("sleep").arg("1000").spawn().unwrap();
+        assert!(holds_within(BOUND, || host.processes().iter().any(|one| one.name == "sleep")));
         host.kill();
         sleeper.wait().unwrap();
         is_silent(&mut stream);
@@ -274,9 +275,13 @@ fn what_a_job_leaves_is_found_on_its_host() {
     let lab = lab!(Lab::of(2));
     assert_eq!(lab.leftovers(BOUND), []);
     lab.ssh(2, "setsid sleep 1000 </dev/null >/dev/null 2>&1 &").ok();
-    let left = lab.leftovers(SILENCE);
+    let mut left = Vec::new();
+    let found = holds_within(BOUND, || {
+        left = lab.leftovers(Duration::ZERO);
+        matches!(left.as_slice(), [one] if one.command == "sleep 1000")
+    });
     let [sleeper] = left.as_slice() else { panic!("{left:?}") };
-    assert_eq!((sleeper.host.as_str(), sleeper.command.as_str()), ("node2", "sleep 1000"));
+    assert!(found && sleeper.host == "node2", "{left:?}");
     assert_eq!(lab.host(2).processes()[0].pid, sleeper.pid);
     assert_eq!(lab.host(1).processes(), []);
     sys::kill(sleeper.pid, libc::SIGKILL).unwrap();
@@ -316,7 +321,8 @@ fn the_end_of_a_lab_leaves_nothing() {
     assert_eq!(traces(), [""; 0], "outside of its namespaces a lab is not seen");
     drop(lab);
     // The next lab may be up by now, but these were of this one.
-    assert_eq!(residents.iter().filter(|&&pid| lives(pid)).count(), 0);
+    // What ends leaves its namespace a moment before it is a zombie.
+    assert!(holds_within(BOUND, || !residents.iter().any(|&pid| lives(pid))));
     assert!(!path.exists());
     assert_eq!(traces(), [""; 0]);
 }

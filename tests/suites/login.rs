@@ -365,8 +365,9 @@ fn what_a_killed_push_left_is_removed_a_day_later() {
 fn an_agent_of_the_hosts_own_is_run_from_its_path() {
     let scratch = Scratch::new();
     let home = scratch.directory("home");
-    let path = scratch.directory("a $HOME `x` 'y'").join("agent");
-    fs::copy(binary::stand_in(), &path).unwrap();
+    scratch.directory("a $HOME `x` 'y'");
+    let bytes = fs::read(binary::stand_in()).unwrap();
+    let path = scratch.program("a $HOME `x` 'y'/agent", bytes);
     let said = Host::new(&home).agent(&path).log_in(&stand_in());
     assert!(!said.pushed(), "{said:?}");
     assert!(said.agent().ends_with(&format!("binary {}\n", path.display())), "{said:?}");
@@ -378,8 +379,7 @@ fn an_agents_path_that_leads_to_none_is_told() {
     let scratch = Scratch::new();
     let home = scratch.directory("home");
     let other = of_another_machine(&scratch);
-    let foreign = scratch.file("foreign", &other.bytes);
-    fs::set_permissions(&foreign, Permissions::from_mode(0o755)).unwrap();
+    let foreign = scratch.program("foreign", &other.bytes);
     let cases = [
         (scratch.at("none"), "No such file or directory"),
         (scratch.directory("folder"), "not an executable file"),

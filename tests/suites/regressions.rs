@@ -156,7 +156,9 @@ fn a_file_that_changes_beside_a_stream_is_told() {
         !running.stdout().is_empty() || running.named("sh").len() == 1
     });
     std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(3_000_000).unwrap();
+    // By now pxrun reads it; later it may have ended, and nobody would.
+    let writer = std::fs::OpenOptions::new().write(true).open(&fifo).unwrap();
     std::fs::write(scratch.at("go"), "go\n").unwrap();
-    drop(std::fs::OpenOptions::new().write(true).open(&fifo));
+    drop(writer);
     running.finish().own_error().says("changed");
 }

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::PermissionsExt;
 
 use px_tests::{Job, Scratch, records};
 
@@ -89,8 +88,7 @@ fn status_127_not_found() {
 #[test]
 fn a_script_whose_interpreter_is_missing_is_not_found() {
     let scratch = Scratch::new();
-    let script = scratch.file("script", "#!/no/such/interpreter\n");
-    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let script = scratch.program("script", "#!/no/such/interpreter\n");
     Job::new("-np 1").arg(&script).run().exits(127).says("script");
 }
 

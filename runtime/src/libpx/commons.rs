@@ -208,10 +208,12 @@ impl Commons {
     pub fn ended(&self, local: u32) {
         let Some(&rank) = self.ranks.get(local as usize) else { return };
         self.front.mailbox(local).posting.withdraw();
-        for other in (0..self.front.layout().here()).map(|at| self.front.mailbox(at)) {
+        for at in 0..self.front.layout().here() {
+            let other = self.front.mailbox(at);
             if other.posting.give_back(rank) {
                 other.arrivals.ring();
             }
+            self.front.ring(at, rank).written.claims.store(0, Ordering::SeqCst);
         }
         if let Some(peer) = self.peer(rank) {
             let order = Ordering::AcqRel;

@@ -69,7 +69,7 @@ impl Ground {
 
     /// A job whose input and output are standard ones.
     pub fn bare(&self) -> Job {
-        (self.backend.job)(self).bound(BOUND).words("--lease 2 --grace 1")
+        (self.backend.job)(self).bound(BOUND).words("--grace 1")
     }
 
     /// Runs a [`job`](Ground::job) to its end. What it has written is shown as its stdout, also

@@ -72,7 +72,7 @@ fn end_of_mpich(scratch: &Scratch) -> PathBuf {
     let library = scratch.at("finalize.so");
     let mut mpicc = Command::new(Mpi::Mpich.compiler());
     mpicc.args(["-shared", "-fPIC", "-o"]).arg(&library);
-    quiet(mpicc.arg(top().join("tests/suites/bindings/finalize.c")));
+    quiet(mpicc.arg(top().join("tests/lab/finalize.c")));
     library
 }
 

@@ -8,11 +8,11 @@ use px_tests::{Job, Lab, Running, Status, lab, records};
 
 use crate::ground::{GONE, Ground, LEASE, errors, front, on, send};
 
-/// The grace period of these jobs, as [`Ground::job`] gives it.
+/// The usual grace period of these jobs, as [`Ground::job`] gives it.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The promise: so long after a request to end nothing is left anywhere.
-const ENDED: Duration = Duration::from_secs(GRACE.as_secs() + 2);
+/// The promise: so long after the grace period nothing is left anywhere.
+const ENDED: Duration = Duration::from_secs(2);
 
 /// Copies that do everything to stay, each in another way.
 const STAYERS: &str = r#"case $PX_LOCAL_RANK in
@@ -83,8 +83,8 @@ fn nothing_outlives_a_root_that_is_cut_off() {
 }
 
 /// Holds when the job ends by a signal so that nothing is left in time, what the user sees included.
-fn ends_in_time(ground: &Ground, mut job: Running, signal: i32) {
-    ground.is_left_clean(ENDED);
+fn ends_in_time(ground: &Ground, mut job: Running, signal: i32, grace: Duration) {
+    ground.is_left_clean(grace + ENDED);
     assert_eq!(job.wait_for_end(), Status::Signaled(signal));
     let outcome = job.finish();
     outcome.check(errors(&outcome).is_empty(), || "wanted no error".to_owned());
@@ -93,10 +93,12 @@ fn ends_in_time(ground: &Ground, mut job: Running, signal: i32) {
 #[test]
 fn one_request_to_end_ends_everything_within_the_grace_period() {
     let ground = Ground::new(lab!(Lab::of(2)));
+    // Long enough for each copy to note that it was asked, also where it has to wait for a core.
+    let grace = Duration::from_secs(4);
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        let job = stayers(&ground, "");
+        let job = stayers(&ground, &format!("--grace {}", grace.as_secs()));
         job.signal(signal);
-        ends_in_time(&ground, job, signal);
+        ends_in_time(&ground, job, signal, grace);
         assert!(signals_seen(&ground) >= 4, "the copies were asked first");
     }
 }
@@ -109,7 +111,7 @@ fn two_requests_to_end_end_everything_at_once() {
         job.signal(signal);
         job.until("the copies were asked", |_| signals_seen(&ground) >= 4);
         job.signal(signal);
-        ends_in_time(&ground, job, signal);
+        ends_in_time(&ground, job, signal, GRACE);
     }
 }
 

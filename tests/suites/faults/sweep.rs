@@ -6,13 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use px_tests::lab::Host;
+use px_tests::lab::{Host, Resident};
 use px_tests::processes::Process;
 use px_tests::rounds::{Random, rounds, seed};
 use px_tests::{Job, Lab, Outcome, Running, Status, checker, lab, records};
 
 use crate::ground::{
-    GONE, Ground, LEASE, errors, front, is_over, on, send, ssh_to, the_error, top,
+    BOUND, GONE, Ground, LEASE, errors, front, is_over, on, send, ssh_to, the_error, top,
 };
 
 const HOSTS: usize = 4;
@@ -132,6 +132,12 @@ struct Run {
     lived: Duration,
 }
 
+/// Whether it is what sshd has started on a host, and nothing of a job.
+fn is_of_a_login(left: &Resident) -> bool {
+    let of_a_job = ["--as-agent", "px-"].iter().any(|word| left.command.contains(word));
+    left.host != "head" && !of_a_job
+}
+
 impl Round {
     fn draw(fault: Fault, random: &mut Random, size: usize) -> Round {
         let early = random.below(5) == 0;
@@ -239,15 +245,27 @@ impl Round {
             }
             job.wait_for_end();
             let ended = Instant::now();
-            ground.is_left_clean(GONE);
+            if self.may_leave_a_login() {
+                let left = ground.lab.leftovers(GONE);
+                assert!(left.iter().all(is_of_a_login), "left: {left:?}");
+            } else {
+                ground.is_left_clean(GONE);
+            }
             ended.elapsed()
         });
         if !self.fault.passes() {
             self.undo(host);
         }
+        ground.is_left_clean(BOUND);
         let outcome = job.finish();
         self.judge(&outcome, input, hit);
         Run { outcome, hit, lived }
+    }
+
+    /// Whether the host may have been cut off before its agent was there. The shell that waits for
+    /// it then ends when sshd hears that the other side has gone.
+    fn may_leave_a_login(&self) -> bool {
+        matches!(self.fault, Cut) && self.after == 0
     }
 
     fn judge(&self, outcome: &Outcome, input: &[u8], hit: bool) {
@@ -386,10 +404,12 @@ fn one_fault_at_any_moment_loses_doubles_and_leaves_nothing() {
     for ((fault, status), count) in seen.ends {
         println!("{fault:?}: {status}, {count} times");
     }
-    // A fault that never comes in time tests nothing.
+    // Faults that do not come in time test nothing. One of few rounds may be late by chance.
     let never: Vec<_> =
-        seen.late.iter().filter(|(_, (all, late))| *all > 2 && all == late).collect();
+        seen.late.iter().filter(|(_, (all, late))| *all >= 10 && all == late).collect();
     assert!(never.is_empty(), "always too late: {never:?}");
+    let (all, late) = seen.late.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    assert!(all < 10 || 2 * late < all, "{late} of {all} rounds were too late");
     assert!(
         seen.broken.is_empty(),
         "promises broken in {} of {count} rounds:\n{}",

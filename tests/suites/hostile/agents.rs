@@ -230,7 +230,7 @@ fn per_chunk_an_agent_that_breaks_the_protocol_spoils_no_output() {
 #[test]
 fn copies_that_never_end_by_their_agents_word_are_given_up_after_the_timeout() {
     let input = records::numbered(100, 1);
-    let outcome = job("never ends").words("--timeout 1 --leak-timeout 1 cat").input(&input).run();
+    let outcome = job("never ends").words("--timeout 5 --leak-timeout 1 cat").input(&input).run();
     is_told(&outcome, "never ends");
 }
 

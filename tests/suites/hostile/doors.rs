@@ -181,7 +181,8 @@ fn strangers_at_an_agents_door_are_let_go_and_counted_and_the_job_ends_right() {
     let host = lab.host(1);
     host.firewall(DEAF_TO_THE_HEAD);
     let input = records::numbered(20_000, 1);
-    let mut job = lab.pxrun("-H node1:2 --lease 600 cat").input(&input).start();
+    let job = lab.pxrun("-H node1:2 --lease 600 cat").input(&input);
+    let mut job = job.bound(Duration::from_secs(600)).start();
     let door = door_of(&mut job, || host.within(listening), host.address());
     // The root stands still, so that the door stays open for as long as it is to be looked at.
     let root = job.named("px-agent")[0].pid;

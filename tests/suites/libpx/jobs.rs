@@ -164,9 +164,7 @@ fn who_has_no_helper_is_told_where_one_was_looked_for() {
         .says("run -18\nthe helper `/bin/cat` ended without a word\n")
         .says("--as-helper");
     let scratch = Scratch::new();
-    let broken = scratch.at("pxrun");
-    fs::write(&broken, "no program\n").unwrap();
-    fs::set_permissions(&broken, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let broken = scratch.program("pxrun", "no program\n");
     with(broken.to_str().unwrap()).ok().says("run -18\ncannot start `").says("Exec format error");
 }
 

@@ -192,11 +192,11 @@ fn a_program_is_told_how_often_its_chunk_was_started() {
 
 #[test]
 fn what_ranks_have_said_to_each_other_cannot_be_said_again() {
-    let input = records::numbered(RECORDS, 14);
+    let (input, scratch) = (records::numbered(RECORDS, 14), Scratch::new());
     for (words, ordered) in [("-k", true), ("--order none", false), ("-k --deal dynamic", true)] {
         let job = Job::new("-np 3 --contract px --chunk-records 20").words(words);
-        let job = with_library(job.arg(compiled("guests")).words("talks")).input(&input);
-        let mut job = job.start();
+        let job = job.arg(compiled("guests")).words("talks").arg(scratch.at("never"));
+        let mut job = with_library(job).input(&input).start();
         job.until("output", |job| job.printed() > 0 && !job.named("guests").is_empty());
         sys::kill(job.named("guests")[0].pid, libc::SIGKILL).unwrap();
         let outcome = job.finish();
@@ -216,7 +216,8 @@ fn what_a_copy_has_printed_is_not_printed_again() {
     let mut job = job.input(&input).start();
     job.until("output", |job| job.printed() > 0 && job.named("guests").len() == 2);
     for copy in job.named("guests") {
-        sys::kill(copy.pid, libc::SIGKILL).unwrap();
+        // The second may have been ended because of the first.
+        let _ = sys::kill(copy.pid, libc::SIGKILL);
     }
     let outcome = job.finish();
     outcome.exits(137).says("killed by signal 9").says_not("not so");
@@ -227,11 +228,13 @@ fn what_a_copy_has_printed_is_not_printed_again() {
 fn a_sum_that_lacks_what_a_killed_copy_had_added_is_an_error() {
     let input = records::numbered(RECORDS, 16);
     for name in ["prints_sum", "sends_sum"] {
+        let scratch = Scratch::new();
         let words = "-np 2 --contract px --chunk-records 20 --order none";
-        let job = with_library(Job::new(words).arg(compiled("guests")).words(name));
-        let mut job = job.input(&input).start();
+        let job = Job::new(words).arg(compiled("guests")).words(name).arg(scratch.at("go"));
+        let mut job = with_library(job).input(&input).start();
         job.until("a sum", |job| job.stderr().matches("so far").count() > 50);
         sys::kill(job.named("guests")[0].pid, libc::SIGKILL).unwrap();
+        scratch.file("go", "");
         let outcome = job.finish();
         outcome.exits(125).says("was lost after it had released").says("before its first chunk");
         outcome.says_not("not so").prints("");
@@ -249,7 +252,11 @@ fn copies_and_agents_that_are_killed_on_other_hosts_change_no_byte_of_the_output
     for number in 0..count {
         let seed = first.wrapping_add(number);
         let mut random = Random::seeded(seed);
-        let round = Round::draw(&mut random, input.len(), SURVIVED);
+        let mut round = Round::draw(&mut random, input.len(), SURVIVED);
+        if number == 0 {
+            // One that lasts long enough for its kill to come in time wherever it runs.
+            (round.mode, round.copies, round.kills) = (MODES[0], "slow=50000", vec![(1, 0)]);
+        }
         let agent = random.below(2) == 0;
         println!("seed {seed}: agent {agent}, {round:?}");
         let job = lab.pxrun("-x LD_LIBRARY_PATH --lease 2 --hostfile").arg(lab.hostfile(2));
@@ -265,7 +272,7 @@ fn copies_and_agents_that_are_killed_on_other_hosts_change_no_byte_of_the_output
             if agent && !copies.is_empty() { named("px-agent", 1..=1) } else { copies }
         });
         job.wait_for_end();
-        assert_eq!(lab.leftovers(Duration::from_secs(4)), [], "seed {seed}: {round:?}");
+        assert_eq!(lab.leftovers(Duration::from_secs(60)), [], "seed {seed}: {round:?}");
         round.judge(&job.finish(), &input, hit, seed);
         hits += hit;
     }

@@ -17,6 +17,13 @@ const TELLS: &str = "echo $PX_RANK of $PX_SIZE on $PX_HOST";
 /// Prints which process of which world of MPI it is, and its host.
 const WORLD: &str = include_str!("../../lab/world.c");
 
+/// How a world ends: by the MPI's own means, but for MPICH's over several hosts, which can hang.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Own,
+    Safe,
+}
+
 /// The programs that are made for one MPI.
 struct Programs {
     scratch: Scratch,
@@ -27,12 +34,15 @@ struct Programs {
 }
 
 impl Programs {
-    fn of(mpi: Mpi) -> Self {
+    fn of(mpi: Mpi, end: End) -> Self {
         let (scratch, prefix) = (Scratch::new(), installed());
         let launched = scratch.at("launched");
         let mut compiler = prefix.command(mpi.compiler());
         compiler.args("-std=c11 -g -O1 -Wall -Wextra -Werror -o".split(' ')).arg(&launched);
         compiler.arg(sources().join("launched.c"));
+        if (mpi, end) == (Mpi::Mpich, End::Safe) {
+            compiler.arg(sources().join("../../../lab/finalize.c"));
+        }
         compiler.args(prefix.pkg_config(&["--cflags", "--libs", "px"]));
         // Logins on other hosts take no variable along.
         compiler.arg(format!("-Wl,-rpath,{}", prefix.at("lib").display()));
@@ -78,7 +88,7 @@ fn each_process_of_a_world_on_this_machine_has_its_own_job_here() {
         let words = [&[mpi.launcher()], launcher, &["-n", "3"]].concat();
         let launch = |program: &Path| Job::new("").program(program).under(&words);
         // Waits until nothing of it is left.
-        Programs::of(mpi).run(launch, &[here.trim(); 3]);
+        Programs::of(mpi, End::Own).run(launch, &[here.trim(); 3]);
     }
 }
 
@@ -87,7 +97,7 @@ fn each_process_of_a_world_over_hosts_has_its_own_job_where_it_is() {
     for mpi in Mpi::BOTH {
         let lab = lab!(Lab::of(2).mpi(mpi));
         let launch = |program: &Path| lab.mpirun(mpi, 2, program.to_str().unwrap());
-        Programs::of(mpi).run(launch, &["node1", "node2"]);
+        Programs::of(mpi, End::Safe).run(launch, &["node1", "node2"]);
         assert_eq!(lab.leftovers(Duration::from_secs(60)), []);
     }
 }
@@ -98,7 +108,7 @@ fn each_task_of_a_step_has_its_own_job_where_it_is() {
         let lab = lab!(Lab::of(2).mpi(mpi).slurm(|slurm| slurm));
         let step = format!("srun -N 2 -n 4 --mpi={way}");
         let launch = |program: &Path| lab.job(&step).arg(program);
-        Programs::of(mpi).run(launch, &["node1", "node1", "node2", "node2"]);
+        Programs::of(mpi, End::Safe).run(launch, &["node1", "node1", "node2", "node2"]);
         assert_eq!(lab.leftovers(Duration::from_secs(60)), []);
     }
 }

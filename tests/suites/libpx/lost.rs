@@ -19,12 +19,15 @@ fn losing(job: Job, promise: &str) -> Job {
     with_library(job).input("")
 }
 
-/// The process of a rank, of those that a job has.
-fn of_rank(copies: &[Process], rank: &str) -> i32 {
-    let mut ranks = copies
-        .iter()
-        .filter(|copy| processes::variable(copy.pid, "PX_RANK").is_some_and(|found| found == rank));
-    ranks.next().expect("the rank").pid
+/// The process of a rank, of those that a job has; one that is not executed yet has none.
+fn of_rank(copies: &[Process], rank: &str) -> Option<i32> {
+    let is_it = |pid: &i32| processes::variable(*pid, "PX_RANK").is_some_and(|found| found == rank);
+    copies.iter().map(|copy| copy.pid).find(is_it)
+}
+
+/// A rank sleeps in a call of libpx that another process ends.
+fn sleeps(copies: &[Process], rank: &str) -> bool {
+    of_rank(copies, rank).is_some_and(|pid| processes::is_in_call(pid, libc::SYS_futex))
 }
 
 /// All of `ranks` processes sleep in a call of libpx that another process ends.
@@ -51,7 +54,7 @@ fn lost_one(outcome: &Outcome) {
 fn killed_while_all_wait(job: Job, ranks: usize, copies: &dyn Fn(&Running) -> Vec<Process>) {
     let mut job = losing(job, "waits").start();
     job.until("all wait", |job| said(job, "waits") == ranks && all_sleep(&copies(job), ranks));
-    sys::kill(of_rank(&copies(&job), VICTIM), libc::SIGKILL).unwrap();
+    sys::kill(of_rank(&copies(&job), VICTIM).unwrap(), libc::SIGKILL).unwrap();
     lost_one(&job.finish());
 }
 
@@ -91,7 +94,7 @@ fn a_rank_that_is_killed_at_any_moment_leaves_nobody_waiting() {
         job.until("all have heard", |job| said(job, "has heard") == ranks);
         // The moment is to be random; nothing waits for it.
         thread::sleep(Duration::from_micros(random.below(20_000)));
-        sys::kill(of_rank(&job.named("lost"), VICTIM), libc::SIGKILL).unwrap();
+        sys::kill(of_rank(&job.named("lost"), VICTIM).unwrap(), libc::SIGKILL).unwrap();
         lost_one(&job.finish());
     }
 }
@@ -102,16 +105,13 @@ fn a_rank_that_dies_of_the_first_message_is_not_started_again() {
     let file = scratch.at("go");
     let job = losing(Job::new("-np 2"), "first").arg(&file);
     let mut job = job.start();
-    job.until("both are there", |job| {
-        let waits = || processes::is_in_call(of_rank(&job.named("lost"), "0"), libc::SYS_futex);
-        said(job, "waits") == 1 && waits()
-    });
+    job.until("both are there", |job| said(job, "waits") == 1 && sleeps(&job.named("lost"), "0"));
     // While nobody can take note of it nothing is said, so nobody dies of it.
     let (agent, ranks) = (job.named("px-agent")[0].pid, job.named("lost"));
     sys::kill(agent, libc::SIGSTOP).unwrap();
     scratch.file("go", "");
-    job.until("the sender waits", |_| processes::is_in_call(of_rank(&ranks, "1"), libc::SYS_futex));
-    let dies = processes::one(of_rank(&ranks, "0"));
+    job.until("the sender waits", |_| sleeps(&ranks, "1"));
+    let dies = of_rank(&ranks, "0").and_then(processes::one);
     assert!(dies.is_some_and(|process| process.state != 'Z'));
     sys::kill(agent, libc::SIGCONT).unwrap();
     let outcome = job.finish();
@@ -130,7 +130,7 @@ fn a_host_that_is_lost_after_a_message_ends_the_job() {
         let words = format!("{words} --lease 2 --contract px --chunk-records 20");
         let job = lab.pxrun("-x LD_LIBRARY_PATH --grace 1 --hostfile").arg(lab.hostfile(2));
         let job = job.words(&words).arg("-i").arg(&path).arg(compiled("guests")).words("talks");
-        let mut job = with_library(job).start();
+        let mut job = with_library(job.arg(lab.path().join("never"))).start();
         // Where there is output, its rank has sent its message.
         job.until("output", |job| job.printed() > 0);
         lab.host(2).kill();

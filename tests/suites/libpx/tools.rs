@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use px_tests::installed::{installed, quiet};
 use px_tests::job::{Feed, Job};
@@ -17,6 +18,8 @@ use crate::{compiled, lines, sources};
 
 /// What a program ends with in which a tool has found something.
 const FOUND: i32 = 98;
+/// Some programs run many times slower under them.
+const BOUND: Duration = Duration::from_secs(600);
 
 /// Programs that are started by nobody and read lines.
 const ALONE: [&str; 13] = [
@@ -167,7 +170,7 @@ impl Tool<'_> {
 
     #[track_caller]
     fn judge(&self, job: Job, status: i32) -> Outcome {
-        let outcome = job.run();
+        let outcome = job.bound(BOUND).run();
         outcome.says_not(self.says).says_not("not so").says_not("panicked").exits(status);
         outcome
     }

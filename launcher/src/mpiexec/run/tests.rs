@@ -266,8 +266,11 @@ fn orders_are_obeyed_while_rank_0_waits_for_the_others() {
 fn what_a_launcher_that_died_has_left_is_ended() {
     let scene = Scene::new();
     let pid = scene.place.path().join("pid");
-    let line =
-        format!("export {LAUNCHER}=$$; \"$agent\" \"$@\" & echo $! > '{}'; wait", pid.display());
+    // It is there before the process that ends the launcher is.
+    let line = format!(
+        r#"export {LAUNCHER}=$$; sh -c 'echo $$ > "$0"; exec "$@"' '{}' "$agent" "$@" & wait"#,
+        pid.display()
+    );
     let told = scene.refused(&line, "outlives the launcher");
     assert_eq!(told.text, "MPI rank 0, on this host, ended before the job did");
     assert!(told.notes[0].ends_with("was killed by signal 9 (SIGKILL)"), "{told:?}");

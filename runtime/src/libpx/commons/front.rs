@@ -13,7 +13,7 @@ use super::layout::Layout;
 use crate::sys::shared::{Mapping, shared_structs};
 
 /// What the commons begin with: `pxtalk`, and a version.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"pxtalk\0\x02");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"pxtalk\0\x03");
 
 /// [`Peer::state`]: has not begun.
 pub const WAITED_FOR: u32 = 0;
@@ -126,6 +126,9 @@ shared_structs! {
         /// Beside [`RingHead::written`]: bytes that the source, on another host, has read of what
         /// this rank sent to it.
         drained: AtomicU64,
+        /// Beside [`RingHead::written`]: the word, as it was posted, of the posting that the source
+        /// has claimed or is about to; zero: none.
+        claims: AtomicU64,
     }
 }
 

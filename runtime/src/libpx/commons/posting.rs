@@ -5,11 +5,14 @@
 //!
 //! ```text
 //! idle --post--> posted --claim--> claimed --fill--> filled --take--> idle
-//!         idle <--withdraw--'  ^---give back--'
+//!         idle <--withdraw--'  ^---give back--' '--fail--> idle
 //! ```
 //!
-//! The word counts the postings, so a sender that has read one cannot claim another. Of a process
-//! that has ended the agent withdraws what it posted, and gives back what it had claimed.
+//! The word counts the postings, so a sender that has read one cannot claim another. A sender also
+//! says beside its ring what it claims, from before until it has written: as long as it says so the
+//! receiver keeps the buffer, whatever the word says, and no longer, so that a word which somebody has
+//! spoilt keeps nobody waiting. Of a process that has ended the agent withdraws what it posted, and
+//! gives back what it had claimed.
 
 use std::sync::atomic::Ordering;
 

@@ -85,6 +85,8 @@ pub struct Member {
     process: u32,
     namespace: u64,
     straight: AtomicBool,
+    /// That ranks may send was seen once; what others write there later takes it from nobody.
+    allowed: AtomicBool,
 }
 
 impl Member {
@@ -116,8 +118,9 @@ impl Member {
         let local = places[rank as usize].ok_or(foreign)?;
         let spin = Duration::from_nanos(front.head().spin.load(Ordering::Relaxed)).min(SPIN);
         let namespace = rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino);
-        let (process, straight) = (std::process::id(), AtomicBool::new(true));
-        Ok(Member { file, front, rank, local, places, spin, process, namespace, straight })
+        let process = std::process::id();
+        let (straight, allowed) = (AtomicBool::new(true), AtomicBool::new(false));
+        Ok(Member { file, front, rank, local, places, spin, process, namespace, straight, allowed })
     }
 
     /// Its rank.
@@ -214,12 +217,22 @@ impl Member {
         if self.is_over() { TalkError::Over } else { TalkError::Gone(rank) }
     }
 
+    /// Whether ranks may send to each other.
+    pub fn is_allowed(&self) -> bool {
+        let known = self.allowed.load(Ordering::Acquire);
+        if !known && self.front.is_allowed() {
+            self.allowed.store(true, Ordering::Release);
+            return true;
+        }
+        known
+    }
+
     /// Waits until ranks may send to each other.
     ///
     /// # Errors
     /// [`TalkError::Timeout`], [`TalkError::Over`].
     pub fn wait_until_allowed(&self, patience: Patience) -> Result<(), TalkError> {
-        while !self.front.is_allowed() {
+        while !self.is_allowed() {
             if self.is_over() {
                 return Err(TalkError::Over);
             }
@@ -281,7 +294,7 @@ impl Member {
 }
 
 /// How long to sleep before looking whether this rank is still one.
-const A_WHILE: Duration = Duration::from_secs(1);
+pub(super) const A_WHILE: Duration = Duration::from_secs(1);
 
 /// How often to look before the clock is asked.
 const LOOKS: u32 = 16;

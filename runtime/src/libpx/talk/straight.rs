@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use super::Message;
-use super::member::Member;
+use super::member::{A_WHILE, Member};
 use crate::libpx::commons::front::{ANY, Posting};
 use crate::libpx::commons::posting::{Step, at, next, step};
 use crate::sys::checker::filled_by_another;
@@ -78,28 +78,33 @@ impl<'a> Post<'a> {
             return None;
         }
         let posting = self.member.posting();
-        let idle = at(self.word, Step::Idle);
+        let (order, idle) = (Ordering::SeqCst, at(self.word, Step::Idle));
+        let mut expected = self.word;
         loop {
-            let order = Ordering::AcqRel;
-            let found =
-                posting.word.compare_exchange(self.word, idle, order, Ordering::Acquire).err()?;
-            match step(found) {
-                Step::Filled => {
-                    let message = self.filled(posting);
-                    posting.word.store(idle, Ordering::Relaxed);
-                    return message;
-                }
-                Step::Claimed(_) => {
-                    // It is being written to, which takes as long as it takes. Who writes calls.
-                    self.member.arrivals().sleep(None, || self.settled().is_some());
-                }
-                // Spoilt: nobody claims it once it is idle.
-                Step::Idle | Step::Posted => {
-                    posting.word.store(idle, Ordering::Relaxed);
-                    return None;
-                }
+            let found = posting.word.compare_exchange(expected, idle, order, order).err()?;
+            if found == at(self.word, Step::Filled) {
+                let message = self.filled(posting);
+                posting.word.store(idle, Ordering::Relaxed);
+                return message;
+            }
+            if self.is_claimed() {
+                // It is being written to, which takes as long as it takes. Who writes calls.
+                self.member.arrivals().sleep(Some(A_WHILE), || !self.is_claimed());
+                expected = self.word;
+            } else {
+                // Who has written and not yet said so will send it another way; or it is spoilt.
+                expected = found;
             }
         }
+    }
+
+    /// Whether anybody says that the buffer is being written to.
+    fn is_claimed(&self) -> bool {
+        let claims = |source| {
+            let ring = self.member.front().ring(self.member.local(), source);
+            ring.written.claims.load(Ordering::SeqCst)
+        };
+        (0..self.member.size()).any(|source| claims(source) == self.word)
     }
 
     fn filled(&mut self, posting: &Posting) -> Option<Message> {
@@ -126,7 +131,7 @@ pub enum Straight {
     There,
     /// No buffer is posted.
     NotPosted,
-    /// One is posted that it may not go to, or this cannot be done at all.
+    /// One is posted that it may not go to, or was taken down meanwhile, or this cannot be done at all.
     Not,
 }
 
@@ -150,31 +155,28 @@ pub fn fill(member: &Member, local: u32, tag: u32, bytes: &[u8]) -> Straight {
     }
     let process = posting.process.load(Ordering::Relaxed);
     let address = posting.address.load(Ordering::Relaxed);
-    let claimed = at(word, Step::Claimed(member.rank()));
-    let order = Ordering::AcqRel;
-    if posting.word.compare_exchange(word, claimed, order, Ordering::Relaxed).is_err() {
+    let claims = &member.front().ring(local, member.rank()).written.claims;
+    let (order, claimed) = (Ordering::SeqCst, at(word, Step::Claimed(member.rank())));
+    claims.store(word, order);
+    if posting.word.compare_exchange(word, claimed, order, order).is_err() {
+        claims.store(0, order);
         return Straight::NotPosted;
     }
     let written = write_all(process, address, bytes);
-    let next = if written.is_ok() {
+    if written.is_ok() {
         posting.source.store(member.rank(), Ordering::Relaxed);
         posting.tag.store(tag, Ordering::Relaxed);
         posting.length.store(length, Ordering::Relaxed);
-        at(word, Step::Filled)
-    } else {
-        word
-    };
-    posting.word.store(next, Ordering::SeqCst);
-    member.mailbox(local).arrivals.ring();
-    match written {
-        Ok(()) => Straight::There,
-        Err(error) => {
-            if matches!(error, Errno::PERM | Errno::NOSYS) {
-                member.give_up_straight();
-            }
-            Straight::Not
-        }
     }
+    claims.store(0, order);
+    // From here on the receiver may have taken it down.
+    let next = at(word, if written.is_ok() { Step::Filled } else { Step::Idle });
+    let told = posting.word.compare_exchange(claimed, next, order, order);
+    member.mailbox(local).arrivals.ring();
+    if matches!(written, Err(Errno::PERM | Errno::NOSYS)) {
+        member.give_up_straight();
+    }
+    if written.is_ok() && told.is_ok() { Straight::There } else { Straight::Not }
 }
 
 fn is_claimed(word: u64) -> bool {

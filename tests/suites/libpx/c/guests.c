@@ -1,6 +1,6 @@
 /* How a program may behave that `pxrun --contract px` starts, by name: `guests NAME [ARGUMENT]`. */
 #define _GNU_SOURCE
-#include "check.h"
+#include "filled.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -497,6 +498,12 @@ static void sends_descriptors(void) {
     CHECK(px_finalize() == PX_OK);
 }
 
+/* Where there is an argument it is a file that is waited for. */
+static void until_told(void) {
+    while (argument != NULL && access(argument, F_OK) != 0)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
 /* Adds up, or says of each chunk, on stdout; emits nothing. */
 static void prints_all(int each) {
     unsigned long records = 0;
@@ -514,6 +521,7 @@ static void prints_all(int each) {
         if (!each) fprintf(stderr, "so far %lu\n", records);
         CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_OK);
     }
+    until_told();
     if (!each) printf("%lu\n", records);
     CHECK(px_finalize() == PX_OK);
 }
@@ -532,6 +540,7 @@ static void sends_sum(void) {
         fprintf(stderr, "so far %lu\n", (unsigned long)sum);
         CHECK(px_chunk_release(chunk, PX_COMMIT) == PX_OK);
     }
+    until_told();
     CHECK(px_send(0, 1, &sum, sizeof sum, -1) == PX_OK);
 }
 
@@ -571,21 +580,20 @@ static void talks(void) {
         give_back(chunk);
         nanosleep(&(struct timespec){0, 5000000}, NULL);
     }
+    until_told();
     CHECK(px_finalize() == PX_OK);
 }
 
-/* Where this process has the memory that the ranks of its host share. */
-static unsigned char *shared(size_t *length) {
+/* Where this process has the parts of the memory that the ranks of its host share; how many. */
+static size_t shared(struct iovec *parts, size_t room) {
     FILE *maps = fopen("/proc/self/maps", "r");
     unsigned long from, to;
-    unsigned char *found = NULL;
+    size_t found = 0;
     CHECK(maps != NULL);
-    for (char line[4096]; found == NULL && fgets(line, sizeof line, maps) != NULL;)
+    for (char line[4096]; found < room && fgets(line, sizeof line, maps) != NULL;)
         if (strstr(line, " rw-s ") != NULL && strstr(line, "memfd:") != NULL &&
-            sscanf(line, "%lx-%lx", &from, &to) == 2) {
-            found = (unsigned char *)from;
-            *length = to - from;
-        }
+            sscanf(line, "%lx-%lx", &from, &to) == 2)
+            parts[found++] = (struct iovec){(void *)from, to - from};
     fclose(maps);
     return found;
 }
@@ -594,17 +602,22 @@ static unsigned char *shared(size_t *length) {
 static void scribbles(void) {
     static char bytes[100000];
     uint64_t state = strtoull(argument, NULL, 10) * 2654435761u + 88172645463325252u;
-    size_t length = 0;
+    struct iovec parts[8];
     CHECK(px_init(0) == PX_OK);
-    CHECK(px_send(px_rank(), 1, bytes, 1, 1000) == PX_OK);
-    unsigned char *memory = shared(&length);
-    CHECK(memory != NULL && length > 0);
+    have_talked(px_rank());
+    CHECK(px_send(0, 2, NULL, 0, LONG) == PX_OK);
+    /* Once all have it. */
+    for (int rank = 0; px_rank() == 0 && rank < px_size(); rank++)
+        CHECK(px_recv(rank, 2, NULL, 0, LONG, NULL) == PX_OK);
+    size_t count = shared(parts, sizeof parts / sizeof *parts);
+    CHECK(count > 1);
     for (int round = 0; round < 400; round++) {
         for (int i = 0; px_rank() == 0 && round % 4 == 0 && i < 50; i++) {
             uint64_t value = number(&state);
-            /* What counts lies at the beginning of it, and of its parts. */
+            struct iovec part = parts[number(&state) % count];
+            /* What counts lies at the beginning. */
             size_t place = number(&state) % 2 ? number(&state) : number(&state) % 4096;
-            memcpy(memory + place % (length / 8) * 8, &value, sizeof value);
+            memcpy((char *)part.iov_base + place % (part.iov_len / 8) * 8, &value, sizeof value);
         }
         px_message message = {0, 0, 0};
         int to = (int)(number(&state) % (uint64_t)px_size()), status;

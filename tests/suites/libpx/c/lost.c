@@ -28,6 +28,7 @@ static void waits(void) {
     }
     if (rank % 2 == 0) {
         int sent = 0;
+        have_talked(rank);
         while (px_send(1, 6, bytes, 64 * KIB, 0) == PX_OK) sent++;
         CHECK(sent >= 16);
         tells("waits");

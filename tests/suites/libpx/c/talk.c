@@ -103,6 +103,7 @@ static void truncated(void) {
 static void timeouts(void) {
     static unsigned char bytes[3 * MIB];
     int other = (rank + 1) % size, before = (rank + size - 1) % size;
+    have_talked(rank);
     double start = now();
     CHECK(px_recv(before, 5, bytes, 1, 30, NULL) == PX_ERR_TIMEOUT);
     SAYS("within 30 ms");
@@ -241,6 +242,7 @@ static void threads(void) {
 /* What cannot be right is an error and changes nothing. */
 static void arguments(void) {
     unsigned char byte = 1;
+    have_talked(rank);
     CHECK(px_send(size, 0, &byte, 1, 0) == PX_ERR_ARGUMENT);
     SAYS("`rank` must be from 0 to");
     CHECK(px_send(-1, 0, &byte, 1, 0) == PX_ERR_ARGUMENT);
