@@ -421,6 +421,10 @@ impl Agent {
         if !std::mem::replace(&mut copy.exit_told, true) {
             let rank = self.assignment.ranks[slot];
             self.told.push_back(FromAgent::Exited { rank });
+            // What it held of others is free now, however long its output lies there unread.
+            if let Some(talk) = &self.talk {
+                talk.ended(slot);
+            }
         }
         let late = now >= exited_at + self.assignment.leak_timeout;
         // What comes after all that lay in the pipe at the exit is a descendant's.
@@ -432,6 +436,7 @@ impl Agent {
             return;
         }
         let Some(mut copy) = self.slots[slot].copy.take() else { return };
+        // Once more: what it had said before may have been read after its end.
         if let Some(talk) = &self.talk {
             talk.ended(slot);
         }

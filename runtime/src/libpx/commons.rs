@@ -209,11 +209,11 @@ impl Commons {
         let Some(&rank) = self.ranks.get(local as usize) else { return };
         self.front.mailbox(local).posting.withdraw();
         for at in 0..self.front.layout().here() {
+            self.front.ring(at, rank).read.claims.store(0, Ordering::SeqCst);
             let other = self.front.mailbox(at);
-            if other.posting.give_back(rank) {
-                other.arrivals.ring();
-            }
-            self.front.ring(at, rank).written.claims.store(0, Ordering::SeqCst);
+            other.posting.give_back(rank);
+            // It may also have died between filling a buffer and saying so.
+            other.arrivals.ring();
         }
         if let Some(peer) = self.peer(rank) {
             let order = Ordering::AcqRel;

@@ -91,6 +91,8 @@ shared_structs! {
         address: AtomicU64,
         /// How long it is; once it is filled, how long the message is.
         length: AtomicU64,
+        /// The sum of all the others, as they were [`Posted`](super::posting::Posted).
+        sum: AtomicU64,
     }
 
     /// What a rank waits for.
@@ -126,8 +128,8 @@ shared_structs! {
         /// Beside [`RingHead::written`]: bytes that the source, on another host, has read of what
         /// this rank sent to it.
         drained: AtomicU64,
-        /// Beside [`RingHead::written`]: the word, as it was posted, of the posting that the source
-        /// has claimed or is about to; zero: none.
+        /// Beside [`RingHead::read`], which the receiver looks at least: the word, as it was posted,
+        /// of the posting that the source has claimed or is about to; zero: none.
         claims: AtomicU64,
     }
 }

@@ -11,8 +11,9 @@
 //! The word counts the postings, so a sender that has read one cannot claim another. A sender also
 //! says beside its ring what it claims, from before until it has written: as long as it says so the
 //! receiver keeps the buffer, whatever the word says, and no longer, so that a word which somebody has
-//! spoilt keeps nobody waiting. Of a process that has ended the agent withdraws what it posted, and
-//! gives back what it had claimed.
+//! spoilt keeps nobody waiting. And a posting has a sum, so that one that was spoilt, or is none any
+//! more, has nobody write where no buffer is. Of a process that has ended the agent withdraws what it
+//! posted, and gives back what it had claimed.
 
 use std::sync::atomic::Ordering;
 
@@ -69,11 +70,70 @@ impl Posting {
         let _ = self.word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, idle);
     }
 
-    /// Gives back what `rank`, whose process has ended, had claimed, and returns whether it had.
-    pub(super) fn give_back(&self, rank: u32) -> bool {
+    /// Gives back what `rank`, whose process has ended, had claimed, if it had.
+    pub(super) fn give_back(&self, rank: u32) {
         let claimed = |word| step(word) == Step::Claimed(rank);
         let posted = |word| claimed(word).then(|| at(word, Step::Posted));
-        self.word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, posted).is_ok()
+        let _ = self.word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, posted);
+    }
+}
+
+/// What a posting says besides its word.
+#[derive(Clone, Copy, Debug)]
+pub struct Posted {
+    /// Whose memory: a process number.
+    pub process: u32,
+    /// The namespace that the number is one of.
+    pub namespace: u64,
+    /// From whom.
+    pub source: u32,
+    /// With which tag.
+    pub tag: u32,
+    /// Where the buffer begins.
+    pub address: u64,
+    /// How long it is.
+    pub length: u64,
+}
+
+impl Posted {
+    /// Reads it.
+    pub fn load(posting: &Posting) -> Posted {
+        let order = Ordering::Relaxed;
+        Posted {
+            process: posting.process.load(order),
+            namespace: posting.namespace.load(order),
+            source: posting.source.load(order),
+            tag: posting.tag.load(order),
+            address: posting.address.load(order),
+            length: posting.length.load(order),
+        }
+    }
+
+    /// Writes it, with the sum that it has under `word`.
+    pub fn store(&self, posting: &Posting, word: u64) {
+        let order = Ordering::Relaxed;
+        posting.process.store(self.process, order);
+        posting.namespace.store(self.namespace, order);
+        posting.source.store(self.source, order);
+        posting.tag.store(self.tag, order);
+        posting.address.store(self.address, order);
+        posting.length.store(self.length, order);
+        posting.sum.store(self.sum(word), order);
+    }
+
+    /// Tells by a sum whether this is what was posted under `word`.
+    pub fn is_of(&self, posting: &Posting, word: u64) -> bool {
+        posting.sum.load(Ordering::Relaxed) == self.sum(word)
+    }
+
+    /// A number that is another one when one part of it is.
+    fn sum(&self, word: u64) -> u64 {
+        let wanted = u64::from(self.source) << 32 | u64::from(self.tag);
+        let all = [u64::from(self.process), self.namespace, wanted, self.address, self.length];
+        // No step maps two numbers to one, so the sums of two that differ in one place differ.
+        all.iter().fold(word, |sum, part| {
+            (sum ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
+        })
     }
 }
 
@@ -91,6 +151,28 @@ mod tests {
                 prop_assert_eq!(at(word, Step::Posted), at(at(word, Step::Idle), Step::Posted));
                 prop_assert_ne!(next(word), at(word, Step::Posted));
             }
+        }
+
+        #[test]
+        fn a_posting_of_which_one_part_was_spoilt_has_another_sum(
+            word: u64, parts: [u64; 5], which in 0..6_usize, other: u64,
+        ) {
+            let of = |parts: [u64; 5]| Posted {
+                process: parts[0] as u32,
+                namespace: parts[1],
+                source: parts[2] as u32,
+                tag: (parts[2] >> 32) as u32,
+                address: parts[3],
+                length: parts[4],
+            };
+            let posted = of(parts);
+            let mut spoilt = parts;
+            if let Some(part) = spoilt.get_mut(which) {
+                *part = other;
+            }
+            let under = if which == 5 { other } else { word };
+            let same = format!("{posted:?}") == format!("{:?}", of(spoilt)) && under == word;
+            prop_assert_eq!(posted.sum(word) == of(spoilt).sum(under), same);
         }
     }
 }

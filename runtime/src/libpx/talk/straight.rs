@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::Message;
 use super::member::{A_WHILE, Member};
 use crate::libpx::commons::front::{ANY, Posting};
-use crate::libpx::commons::posting::{Step, at, next, step};
+use crate::libpx::commons::posting::{Posted, Step, at, next, step};
 use crate::sys::checker::filled_by_another;
 use crate::sys::shared::write_into;
 
@@ -34,14 +34,16 @@ impl<'a> Post<'a> {
         buffer: &'a mut [MaybeUninit<u8>],
     ) -> Post<'a> {
         let posting = member.posting();
-        posting.process.store(member.process(), Ordering::Relaxed);
-        posting.namespace.store(member.namespace(), Ordering::Relaxed);
-        posting.source.store(source.unwrap_or(ANY), Ordering::Relaxed);
-        posting.tag.store(tag.unwrap_or(ANY), Ordering::Relaxed);
-        let address = buffer.as_mut_ptr().expose_provenance();
-        posting.address.store(address as u64, Ordering::Relaxed);
-        posting.length.store(buffer.len() as u64, Ordering::Relaxed);
         let word = next(posting.word.load(Ordering::Relaxed));
+        let posted = Posted {
+            process: member.process(),
+            namespace: member.namespace(),
+            source: source.unwrap_or(ANY),
+            tag: tag.unwrap_or(ANY),
+            address: buffer.as_mut_ptr().expose_provenance() as u64,
+            length: buffer.len() as u64,
+        };
+        posted.store(posting, word);
         posting.word.store(word, Ordering::Release);
         Post { member, word, buffer, up: true }
     }
@@ -78,33 +80,43 @@ impl<'a> Post<'a> {
             return None;
         }
         let posting = self.member.posting();
-        let (order, idle) = (Ordering::SeqCst, at(self.word, Step::Idle));
+        let order = Ordering::SeqCst;
+        let [idle, filled] = [Step::Idle, Step::Filled].map(|step| at(self.word, step));
         let mut expected = self.word;
+        let mut patient = true;
         loop {
             let found = posting.word.compare_exchange(expected, idle, order, order).err()?;
-            if found == at(self.word, Step::Filled) {
+            if found == filled {
                 let message = self.filled(posting);
                 posting.word.store(idle, Ordering::Relaxed);
                 return message;
             }
-            if self.is_claimed() {
+            if found == idle {
+                return None;
+            }
+            expected = self.word;
+            if self.is_noted() {
                 // It is being written to, which takes as long as it takes. Who writes calls.
-                self.member.arrivals().sleep(Some(A_WHILE), || !self.is_claimed());
-                expected = self.word;
+                let is_over = |word| word == self.word || word == filled;
+                let over = || self.settled().is_some_and(is_over) || !self.is_noted();
+                self.member.arrivals().sleep(Some(A_WHILE), over);
+            } else if is_claimed(found) && at(found, Step::Posted) == self.word && patient {
+                // Who has written is about to say so.
+                self.member.arrivals().sleep(Some(A_WHILE), || self.settled().is_some());
+                patient = false;
             } else {
-                // Who has written and not yet said so will send it another way; or it is spoilt.
+                // It is spoilt. Whoever does write after all sends it another way.
                 expected = found;
             }
         }
     }
 
-    /// Whether anybody says that the buffer is being written to.
-    fn is_claimed(&self) -> bool {
-        let claims = |source| {
-            let ring = self.member.front().ring(self.member.local(), source);
-            ring.written.claims.load(Ordering::SeqCst)
-        };
-        (0..self.member.size()).any(|source| claims(source) == self.word)
+    /// Whether anybody notes that the buffer is being written to.
+    fn is_noted(&self) -> bool {
+        let (front, local) = (self.member.front(), self.member.local());
+        let here = (0..self.member.size()).filter(|&source| self.member.place(source).is_some());
+        let mut notes = here.map(|source| &front.ring(local, source).read.claims);
+        notes.any(|note| note.load(Ordering::SeqCst) == self.word)
     }
 
     fn filled(&mut self, posting: &Posting) -> Option<Message> {
@@ -144,25 +156,23 @@ pub fn fill(member: &Member, local: u32, tag: u32, bytes: &[u8]) -> Straight {
         return Straight::NotPosted;
     }
     let wants = |word: u32, mine| word == ANY || word == mine;
-    let namespace = posting.namespace.load(Ordering::Relaxed);
-    let length = bytes.len() as u64;
-    let fits = wants(posting.source.load(Ordering::Relaxed), member.rank())
-        && wants(posting.tag.load(Ordering::Relaxed), tag)
-        && posting.length.load(Ordering::Relaxed) >= length;
+    let (length, posted) = (bytes.len() as u64, Posted::load(posting));
+    let fits = wants(posted.source, member.rank())
+        && wants(posted.tag, tag)
+        && posted.length >= length
+        && posted.is_of(posting, word);
     // In another namespace the number could be anybody's.
-    if !fits || namespace == 0 || namespace != member.namespace() {
+    if !fits || posted.namespace == 0 || posted.namespace != member.namespace() {
         return Straight::Not;
     }
-    let process = posting.process.load(Ordering::Relaxed);
-    let address = posting.address.load(Ordering::Relaxed);
-    let claims = &member.front().ring(local, member.rank()).written.claims;
+    let claims = &member.front().ring(local, member.rank()).read.claims;
     let (order, claimed) = (Ordering::SeqCst, at(word, Step::Claimed(member.rank())));
     claims.store(word, order);
     if posting.word.compare_exchange(word, claimed, order, order).is_err() {
         claims.store(0, order);
         return Straight::NotPosted;
     }
-    let written = write_all(process, address, bytes);
+    let written = write_all(posted.process, posted.address, bytes);
     if written.is_ok() {
         posting.source.store(member.rank(), Ordering::Relaxed);
         posting.tag.store(tag, Ordering::Relaxed);

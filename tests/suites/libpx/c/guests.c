@@ -453,6 +453,11 @@ static uint64_t number(uint64_t *state) {
     }
 }
 
+static uint64_t evenly(uint64_t *state) {
+    number(state);
+    return *state >> 16;
+}
+
 /* Frames of the right form with all that can be wrong in them. */
 static void liar(void) {
     int fd = atoi(getenv("PX_FD"));
@@ -598,11 +603,26 @@ static size_t shared(struct iovec *parts, size_t room) {
     return found;
 }
 
+enum { WALL = 100000 };
+
+/* Receives a message, and looks whether anything else was written: in front of its buffer or behind,
+ * or to the one before after that was received. */
+static int receive_between_walls(size_t capacity, px_message *message) {
+    static unsigned char all[3 * WALL];
+    CHECK(all[0] == 0 && memcmp(all, all + 1, sizeof all - 1) == 0);
+    int status = px_recv(PX_ANY_SOURCE, PX_ANY_TAG, all + WALL, capacity, 1, message);
+    CHECK(status != PX_OK || message->length <= capacity);
+    memset(all + WALL, 0, capacity);
+    CHECK(all[0] == 0 && memcmp(all, all + 1, sizeof all - 1) == 0);
+    return status;
+}
+
 /* Rank 0 writes all over the memory that is shared, while all talk; the argument is a seed. */
 static void scribbles(void) {
-    static char bytes[100000];
+    static char bytes[WALL];
     uint64_t state = strtoull(argument, NULL, 10) * 2654435761u + 88172645463325252u;
     struct iovec parts[8];
+    memset(bytes, 'x', sizeof bytes);
     CHECK(px_init(0) == PX_OK);
     have_talked(px_rank());
     CHECK(px_send(0, 2, NULL, 0, LONG) == PX_OK);
@@ -611,23 +631,30 @@ static void scribbles(void) {
         CHECK(px_recv(rank, 2, NULL, 0, LONG, NULL) == PX_OK);
     size_t count = shared(parts, sizeof parts / sizeof *parts);
     CHECK(count > 1);
+    /* Most of the time a few words are spoilt again and again, and what else there is still works. */
+    /* What was mapped first, at the highest place, is where ranks say what they wait for. */
+    struct iovec part = parts[evenly(&state) % 2 ? count - 1 : evenly(&state) % count];
+    size_t few = evenly(&state) % 4 ? evenly(&state) % 2048 / 256 * 256 : SIZE_MAX;
+    state += (uint64_t)px_rank() * 0x9E3779B97F4A7C15u;
     for (int round = 0; round < 400; round++) {
-        for (int i = 0; px_rank() == 0 && round % 4 == 0 && i < 50; i++) {
-            uint64_t value = number(&state);
-            struct iovec part = parts[number(&state) % count];
-            /* What counts lies at the beginning. */
-            size_t place = number(&state) % 2 ? number(&state) : number(&state) % 4096;
-            memcpy((char *)part.iov_base + place % (part.iov_len / 8) * 8, &value, sizeof value);
+        for (int i = 0; px_rank() == 0 && round % 4 == 0 && i < 8; i++) {
+            if (few == SIZE_MAX) part = parts[evenly(&state) % count];
+            size_t place = few == SIZE_MAX ? evenly(&state) : few + evenly(&state) % 256;
+            char *at = (char *)part.iov_base + place % part.iov_len / 8 * 8;
+            uint64_t value = number(&state), bit = UINT64_C(1) << evenly(&state) % 64, was;
+            memcpy(&was, at, sizeof was);
+            value = value % 2 ? value : was ^ bit;
+            memcpy(at, &value, sizeof value);
         }
         px_message message = {0, 0, 0};
-        int to = (int)(number(&state) % (uint64_t)px_size()), status;
-        switch (number(&state) % 3) {
-        case 0: status = px_send(to, 1, bytes, number(&state) % sizeof bytes, 1); break;
-        case 1:
-            status = px_recv(PX_ANY_SOURCE, PX_ANY_TAG, bytes, sizeof bytes, 1, &message);
-            CHECK(status != PX_OK || message.length <= sizeof bytes);
+        int to = (int)(evenly(&state) % (uint64_t)px_size()), status;
+        switch (evenly(&state) % 5) {
+        case 0: /* Large enough to be written where it is waited for. */
+            status = px_send(to, 1, bytes, WALL / 5 + evenly(&state) % (WALL / 5 * 4), 1);
             break;
-        default: status = px_probe(to, PX_ANY_TAG, 0, &message); break;
+        case 1: status = px_probe(to, PX_ANY_TAG, 0, &message); break;
+        default: /* Often enough to be waiting when a message comes. */
+            status = receive_between_walls(evenly(&state) % 2 ? WALL : WALL / 2, &message);
         }
         CHECK(status <= PX_OK && status > PX_ERR_INTERNAL && status != PX_ERR_POISONED);
     }
