@@ -230,6 +230,9 @@ static void talk_to_all(void) {
     }
     CHECK(px_recv(PX_ANY_SOURCE, 8, bytes, sizeof bytes, 20, NULL) == PX_ERR_TIMEOUT);
     CHECK(px_probe(next, 8, 20, NULL) == PX_ERR_TIMEOUT);
+    /* Nobody goes on before all have waited. */
+    CHECK(px_send(before, 9, NULL, 0, -1) == PX_OK);
+    CHECK(px_recv(next, 9, NULL, 0, -1, NULL) == PX_OK);
 }
 
 /* A good guest: what it finds of the process it leaves. The argument says whether it talks. */
